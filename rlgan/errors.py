@@ -1,0 +1,43 @@
+"""The failures a user meets: each says what, where and what to do on one line, and has the exit code of the command."""
+
+
+class RlganError(Exception):
+    """A failure with a one-line message for the user; the command line ends with its `exit_code`."""
+
+    exit_code = 1
+
+
+class ConfigError(RlganError):
+    """A wrong option, a wrong value, or options that contradict each other."""
+
+    exit_code = 2
+
+
+class DataError(RlganError):
+    """A data file that cannot be read, or that does not hold what training needs."""
+
+    exit_code = 3
+
+
+class NonFiniteError(RlganError):
+    """A reward, loss, gradient or weight became NaN or infinite."""
+
+    exit_code = 4
+
+
+class CheckpointError(RlganError):
+    """A checkpoint that is damaged, malicious, or made by another vocabulary or architecture."""
+
+    exit_code = 5
+
+
+class ClusterError(RlganError):
+    """A Ray cluster that cannot be reached or cannot hold the run."""
+
+    exit_code = 6
+
+
+class WorkerError(RlganError):
+    """More worker failures than the run may bear."""
+
+    exit_code = 7

@@ -1,0 +1,150 @@
+"""Frozen records that cross processes, and the protocols that join the parts."""
+
+# B sequences, T positions, V vocabulary, N rows
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TokenSpace:
+    """What a sequence of tokens is.
+
+    Example:
+        `TokenSpace(vocab_size=5000, length=20)` is the SeqGAN oracle task: exactly 20 ids in [0, 5000), and id 0 is both
+        an ordinary token and the one fed before the first. `TokenSpace(4704, 26, start_id=1, end_id=2)` is padded text:
+        at most 26 ids; after the first 2 every further id is 2 as well.
+
+    Attributes:
+        vocab_size: V, number of ids, special ones included.
+        length: T, positions of every sequence.
+        start_id: the id fed before the first position. It is not part of a sequence (but may be an ordinary token too).
+        end_id: the id that ends a sequence and fills what follows; None where every sequence has exactly T tokens.
+    """
+
+    vocab_size: int
+    length: int
+    start_id: int = 0
+    end_id: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("start_id", "end_id"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < self.vocab_size:
+                raise ValueError(f"{name} must be an id in [0, {self.vocab_size}); got {value}.")
+        if self.length < 1:
+            raise ValueError(f"length must be at least 1 token; got {self.length}.")
+
+    def mask(self, tokens_BT: Tensor) -> Tensor:
+        """Which positions the policy chose: all up to and including the first end token.
+
+        Args:
+            tokens_BT: [B, T] ids.
+
+        Returns:
+            [B, T] bool, True where the token was chosen, False where it is filling.
+        """
+        if self.end_id is None:
+            return torch.ones_like(tokens_BT, dtype=torch.bool)
+        is_end_BT = tokens_BT == self.end_id
+        return (is_end_BT.long().cumsum(dim=1) - is_end_BT.long()) == 0
+
+    def check(self, tokens_BT: Tensor) -> Tensor:
+        """The same tokens, once they are known to be ids of this space.
+
+        Args:
+            tokens_BT: [B, T] ids.
+
+        Returns:
+            `tokens_BT` itself.
+
+        Raises:
+            ValueError: if the shape, the type or an id is wrong.
+        """
+        if tokens_BT.ndim != 2 or tokens_BT.shape[1] != self.length:
+            raise ValueError(f"tokens_BT must be [B, {self.length}]; got {list(tokens_BT.shape)}.")
+        if tokens_BT.dtype not in {torch.int64, torch.int32}:
+            raise ValueError(f"tokens_BT must be integer ids; got {tokens_BT.dtype}.")
+        if tokens_BT.numel() and not (int(tokens_BT.min()) >= 0 and int(tokens_BT.max()) < self.vocab_size):
+            low, high = int(tokens_BT.min()), int(tokens_BT.max())
+            raise ValueError(
+                f"tokens_BT must be integer ids in [0, {self.vocab_size}); got {low} to {high}. "
+                "Was the vocabulary built on this corpus?"
+            )
+        return tokens_BT
+
+
+class RewardFn(Protocol):
+    """The learned critic as an environment sees it."""
+
+    def __call__(self, tokens_BT: Tensor) -> Tensor:
+        """Reward of whole sequences: [B, T] int64 ids -> [B] float, to be maximised, carrying no gradient."""
+        ...
+
+
+class TokenPolicy(Protocol):
+    """An autoregressive policy over tokens. A state is a tuple of tensors whose first axis is the rows."""
+
+    def initial_state(self, num_rows: int) -> tuple[Tensor, ...]:
+        """The state after the start token has been fed: what the first token is drawn from."""
+        ...
+
+    def state_logits(self, state_N: tuple[Tensor, ...]) -> Tensor:
+        """[N, V] unnormalised log-probabilities (nats) of the next token."""
+        ...
+
+    def advance(self, token_N: Tensor, state_N: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The state after `token_N` ([N] int64) has been appended."""
+        ...
+
+
+class TokenSource(Protocol):
+    """A corpus made ready: what `rlgan train` learns from, split by seed into training and held-out sequences."""
+
+    space: TokenSpace
+    train_NT: Tensor
+    held_out_NT: Tensor
+    name: str
+
+    def decode(self, tokens_T: Tensor) -> str:
+        """One sequence as text, without the end token and what follows it."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of the vocabulary and of every training token."""
+        ...
+
+    def tokenizer_json(self) -> str | None:
+        """The vocabulary as the JSON text that goes into a checkpoint; None for bare integers."""
+        ...
+
+
+@dataclass(frozen=True)
+class RolloutBatch:
+    """One shard of a round: what a runner hands to the policy learner.
+
+    Example:
+        32 sequences of 20 tokens drawn and valued with weights version 7:
+        `RolloutBatch(tokens_BT=..., action_value_BT=..., reward_B=..., weights_version=7, seconds={"rollout": 0.4})`
+
+    Attributes:
+        tokens_BT: [B, T] int64 ids drawn from the policy.
+        action_value_BT: [B, T] float32, Q of each token; 0 where the token is filling.
+        reward_B: [B] float32, reward of the whole sequence.
+        weights_version: the version of the weights that drew and scored them.
+        seconds: wall time of each part.
+        counts: completions, tokens and so on, for the rates on TensorBoard.
+    """
+
+    tokens_BT: Tensor
+    action_value_BT: Tensor
+    reward_B: Tensor
+    weights_version: int
+    seconds: dict[str, float]
+    counts: dict[str, int]
+
+
+StateDict = dict[str, Any]
