@@ -1,1 +1,1 @@
-"""rlgan.objectives."""
+"""One equation of one paper in each function: pure functions of tensors."""

@@ -1,0 +1,74 @@
+"""The discriminator of SeqGAN: the text CNN, the loss it minimises, and what it pays."""
+
+# B sequences, T positions
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rlgan import rewards
+from rlgan.models.text_cnn import TextCNN, TextCNNConfig
+from rlgan.objectives.adversarial import binary_cross_entropy
+from rlgan.objectives.penalties import l2_penalty
+from rlgan.types import TokenSpace
+
+
+class TextCNNDiscriminatorConfig(TextCNNConfig):
+    """The net's sizes and the weight of the penalty on its output layer."""
+
+    l2_output: float = Field(
+        0.1,
+        ge=0,
+        description="Weight of 1/2||w||^2 + 1/2 b^2 of the output layer. The released 0.2 on a two-way softmax has the same "
+        "optimum as 0.1 on its difference, which is the one logit here.",
+    )
+
+
+class TextCNNDiscriminator(nn.Module):
+    """Tells real sequences from generated ones. Logits are high for real."""
+
+    def __init__(self, space: TokenSpace, config: TextCNNDiscriminatorConfig, init: torch.Generator) -> None:
+        super().__init__()
+        self.net = TextCNN(space, config, init)
+        self.l2_output = config.l2_output
+
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        """The logit of "real".
+
+        Args:
+            tokens_BT: [B, T] int64 ids.
+
+        Returns:
+            [B] float.
+        """
+        logit_B: Tensor = self.net(tokens_BT)
+        return logit_B
+
+    def loss(self, logit_real_B: Tensor, logit_fake_B: Tensor) -> Tensor:
+        """What it minimises: binary cross-entropy and the penalty on the output layer.
+
+        Args:
+            logit_real_B: [B] logits of real sequences.
+            logit_fake_B: [B'] logits of generated ones.
+
+        Returns:
+            Scalar.
+        """
+        penalty = l2_penalty(self.net.output.weight, self.net.output.bias)
+        return binary_cross_entropy(logit_real_B, logit_fake_B) + self.l2_output * penalty
+
+    @torch.no_grad()
+    def reward(self, tokens_BT: Tensor) -> Tensor:
+        """D(Y), the probability of real, with dropout off; meets `rlgan.types.RewardFn`.
+
+        Args:
+            tokens_BT: [B, T] int64 ids.
+
+        Returns:
+            [B] float in [0, 1].
+        """
+        was_training = self.training
+        self.eval()
+        reward_B = rewards.probability(self(tokens_BT))
+        self.train(was_training)
+        return reward_B

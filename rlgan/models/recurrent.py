@@ -1,0 +1,125 @@
+"""The generator of SeqGAN: embedding, one LSTM layer, softmax output (arXiv:1609.05473, section 3.1)."""
+
+# B sequences, T positions, V vocabulary, H hidden, N rows
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
+from rlgan.types import TokenSpace
+
+
+class RecurrentConfig(BaseModel):
+    """Sizes and initialisation of `RecurrentGenerator`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    embedding_size: int = Field(32, ge=1, description="Width of the token embedding (released SeqGAN: 32).")
+    hidden_size: int = Field(32, ge=1, description="Width of the LSTM (released SeqGAN: 32).")
+    init_std: float = Field(
+        0.1, gt=0, description="Standard deviation of every initial parameter, biases too (released SeqGAN: 0.1)."
+    )
+
+
+class RecurrentGenerator(nn.Module):
+    """G(y_t | y_1..t-1): a `TokenPolicy` that also scores whole sequences.
+
+    The LSTM has one bias a gate and no forget-gate offset, as released; the state starts at zero and the start token is
+    fed first.
+
+    Attributes:
+        space: the token space it was made for.
+    """
+
+    def __init__(self, space: TokenSpace, config: RecurrentConfig, init: torch.Generator) -> None:
+        super().__init__()
+        self.space = space
+        self.embedding = nn.Embedding(space.vocab_size, config.embedding_size)
+        self.lstm = nn.LSTM(config.embedding_size, config.hidden_size, batch_first=True)
+        self.output = nn.Linear(config.hidden_size, space.vocab_size)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.normal_(0.0, config.init_std, generator=init)
+            self.lstm.bias_hh_l0.zero_()
+        self.lstm.bias_hh_l0.requires_grad_(False)
+
+    def hidden(self, tokens_BT: Tensor) -> Tensor:
+        """The state that each token was drawn from, under teacher forcing.
+
+        Args:
+            tokens_BT: [B, T] int64 ids; the start token is put in front here.
+
+        Returns:
+            [B, T, H]: position t has seen the start token and y_1..t-1.
+        """
+        start_B1 = tokens_BT.new_full((tokens_BT.shape[0], 1), self.space.start_id)
+        hidden_BTH: Tensor = self.lstm(self.embedding(torch.cat([start_B1, tokens_BT[:, :-1]], dim=1)))[0]
+        return hidden_BTH
+
+    def log_prob_and_entropy(self, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Log G(y_t | y_1..t-1) and the entropy of G(. | y_1..t-1).
+
+        Args:
+            tokens_BT: [B, T] int64 ids.
+
+        Returns:
+            Two [B, T] tensors in nats. Filling after the end token is scored like any other token: mask it.
+        """
+        hidden_NH = self.hidden(tokens_BT).flatten(0, 1)
+        log_prob_N, entropy_N = softmax_log_prob_and_entropy(
+            hidden_NH, self.output.weight, self.output.bias, tokens_BT.flatten()
+        )
+        return log_prob_N.view(tokens_BT.shape), entropy_N.view(tokens_BT.shape)
+
+    def log_prob(self, tokens_BT: Tensor) -> Tensor:
+        """Log G(y_t | y_1..t-1).
+
+        Args:
+            tokens_BT: [B, T] int64 ids.
+
+        Returns:
+            [B, T] nats.
+        """
+        return self.log_prob_and_entropy(tokens_BT)[0]
+
+    def initial_state(self, num_rows: int) -> tuple[Tensor, ...]:
+        """The state after the start token.
+
+        Args:
+            num_rows: N.
+
+        Returns:
+            (h, c), each [N, H].
+        """
+        zero_NH = self.output.weight.new_zeros(num_rows, self.lstm.hidden_size)
+        start_N = torch.full((num_rows,), self.space.start_id, dtype=torch.int64, device=zero_NH.device)
+        return self.advance(start_N, (zero_NH, zero_NH))
+
+    def state_logits(self, state_N: tuple[Tensor, ...]) -> Tensor:
+        """What the next token is drawn from.
+
+        Args:
+            state_N: (h, c), each [N, H].
+
+        Returns:
+            [N, V] unnormalised log-probabilities, nats.
+        """
+        logits_NV: Tensor = self.output(state_N[0])
+        return logits_NV
+
+    def advance(self, token_N: Tensor, state_N: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """One LSTM step.
+
+        Args:
+            token_N: [N] int64 ids.
+            state_N: (h, c), each [N, H].
+
+        Returns:
+            The state after the token.
+        """
+        hidden_NH, cell_NH = state_N
+        gates = torch.addmm(self.lstm.bias_ih_l0, self.embedding(token_N), self.lstm.weight_ih_l0.t())
+        input_gate, forget_gate, candidate, output_gate = gates.addmm(hidden_NH, self.lstm.weight_hh_l0.t()).chunk(4, 1)
+        cell_NH = torch.sigmoid(forget_gate) * cell_NH + torch.sigmoid(input_gate) * torch.tanh(candidate)
+        return torch.sigmoid(output_gate) * torch.tanh(cell_NH), cell_NH
