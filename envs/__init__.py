@@ -1,1 +1,18 @@
-"""rlgan.envs."""
+"""Gymnasium environments whose reward is a critic's. Importing this package registers their ids.
+
+On a Ray worker use the id with the package in front, which imports it there: `"rlgan.envs:rlgan/Token-v0"`.
+"""
+
+import gymnasium
+
+from rlgan.envs.one_hot import OneHotLastToken, OneHotLastTokenVector
+from rlgan.envs.token import TokenEnv
+from rlgan.envs.token_vector import TokenVectorEnv
+
+gymnasium.register(
+    id="rlgan/Token-v0",
+    entry_point="rlgan.envs.token:make_token_env",
+    vector_entry_point="rlgan.envs.token_vector:make_token_vector_env",
+)
+
+__all__ = ["OneHotLastToken", "OneHotLastTokenVector", "TokenEnv", "TokenVectorEnv"]
