@@ -39,3 +39,6 @@ def log_odds(logit_real_is_high: Tensor) -> Tensor:
         Same shape, nats.
     """
     return logit_real_is_high
+
+
+REWARD_MAPS = {"probability": probability, "log_probability": log_probability, "log_odds": log_odds}

@@ -2,6 +2,7 @@
 
 # B sequences, T positions, V vocabulary, N rows
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -124,27 +125,54 @@ class TokenSource(Protocol):
 
 @dataclass(frozen=True)
 class RolloutBatch:
-    """One shard of a round: what a runner hands to the policy learner.
+    """Sequences with the value of every token: a shard of a round, or all shards joined.
 
     Example:
-        32 sequences of 20 tokens drawn and valued with weights version 7:
-        `RolloutBatch(tokens_BT=..., action_value_BT=..., reward_B=..., weights_version=7, seconds={"rollout": 0.4})`
+        32 sequences of 20 tokens drawn and valued with weights version 7, 16 completions of each of 19 prefixes:
+        `RolloutBatch(tokens_BT, action_value_BT, reward_B, weights_version=7, seconds=0.4, num_completions=9728)`
 
     Attributes:
         tokens_BT: [B, T] int64 ids drawn from the policy.
         action_value_BT: [B, T] float32, Q of each token; 0 where the token is filling.
         reward_B: [B] float32, reward of the whole sequence.
         weights_version: the version of the weights that drew and scored them.
-        seconds: wall time of each part.
-        counts: completions, tokens and so on, for the rates on TensorBoard.
+        seconds: wall time of the slowest shard.
+        num_completions: completed and scored prefixes.
     """
 
     tokens_BT: Tensor
     action_value_BT: Tensor
     reward_B: Tensor
     weights_version: int
-    seconds: dict[str, float]
-    counts: dict[str, int]
+    seconds: float
+    num_completions: int
+
+    @classmethod
+    def join(cls, shards: "Sequence[RolloutBatch]", weights_version: int) -> "RolloutBatch":
+        """One batch of all shards.
+
+        Args:
+            shards: at least one.
+            weights_version: the version that all must have.
+
+        Returns:
+            The shards, row after row.
+
+        Raises:
+            ValueError: if a shard was made by other weights.
+        """
+        versions = {shard.weights_version for shard in shards}
+        if versions != {weights_version}:
+            raise ValueError(f"all shards must come from weights version {weights_version}; got {sorted(versions)}.")
+        return cls(
+            tokens_BT=torch.cat([shard.tokens_BT for shard in shards]),
+            action_value_BT=torch.cat([shard.action_value_BT for shard in shards]),
+            reward_B=torch.cat([shard.reward_B for shard in shards]),
+            weights_version=weights_version,
+            seconds=max(shard.seconds for shard in shards),
+            num_completions=sum(shard.num_completions for shard in shards),
+        )
 
 
 StateDict = dict[str, Any]
+"""JSON values by name: counters, schedules, places in the data."""

@@ -2,6 +2,8 @@
 
 # B sequences, T positions
 
+from typing import Literal
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -19,8 +21,11 @@ class TextCNNDiscriminatorConfig(TextCNNConfig):
     l2_output: float = Field(
         0.1,
         ge=0,
-        description="Weight of 1/2||w||^2 + 1/2 b^2 of the output layer. The released 0.2 on a two-way softmax has the same "
-        "optimum as 0.1 on its difference, which is the one logit here.",
+        description="Weight of 1/2||w||^2 + 1/2 b^2 of the output layer. The released 0.2 on a two-way softmax has the "
+        "same optimum as 0.1 on its difference, which is the one logit here.",
+    )
+    reward_map: Literal["probability", "log_probability", "log_odds"] = Field(
+        "probability", description="What the policy is paid: D, log D or log D/(1-D) (SeqGAN, Eq. 2: probability)."
     )
 
 
@@ -31,6 +36,7 @@ class TextCNNDiscriminator(nn.Module):
         super().__init__()
         self.net = TextCNN(space, config, init)
         self.l2_output = config.l2_output
+        self.reward_map = rewards.REWARD_MAPS[config.reward_map]
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """The logit of "real".
@@ -59,16 +65,16 @@ class TextCNNDiscriminator(nn.Module):
 
     @torch.no_grad()
     def reward(self, tokens_BT: Tensor) -> Tensor:
-        """D(Y), the probability of real, with dropout off; meets `rlgan.types.RewardFn`.
+        """What the policy is paid for whole sequences, with dropout off; meets `rlgan.types.RewardFn`.
 
         Args:
             tokens_BT: [B, T] int64 ids.
 
         Returns:
-            [B] float in [0, 1].
+            [B] float: the reward map of the logit, by default D(Y) in [0, 1].
         """
         was_training = self.training
         self.eval()
-        reward_B = rewards.probability(self(tokens_BT))
+        reward_B = self.reward_map(self(tokens_BT))
         self.train(was_training)
         return reward_B

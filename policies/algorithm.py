@@ -1,0 +1,379 @@
+"""The shell of every adversarial system: phases of rounds, worker groups, versioned weights, checkpoints.
+
+driver                    rollout runners          policy learners        discriminator learners
+  | publish (blocks) ------->| set_weights              |                        |
+  | collect (blocks) ------->| shards <----             |                        |
+  | update (blocks) -----------------------------------> one step                |
+  | retrain (blocks; with overlap it waits after the next collect) ------------->| k epochs
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import gymnasium
+import ray
+import yaml
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core.learner.learner_group import LearnerGroup
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+from ray.tune.execution.placement_groups import PlacementGroupFactory
+from torch import Tensor
+
+from rlgan.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from rlgan.data import load_source, require_sequences
+from rlgan.errors import CheckpointError
+from rlgan.policies.broadcast import StateDict, Weights, broadcast
+from rlgan.policies.calls import add_parts, on_learners
+from rlgan.policies.collect import collect_shards
+from rlgan.policies.config import AdversarialConfig
+from rlgan.policies.discriminator import DiscriminatorGroup
+from rlgan.types import RolloutBatch, TokenSource
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of rounds of one kind.
+
+    Example:
+        `Phase("likelihood", 20, run)`: rounds 0..19, each one epoch.
+
+    Attributes:
+        name: what TensorBoard and the progress display call it.
+        num_rounds: how many `train()` calls it lasts.
+        run: does round i of the phase and returns its figures by TensorBoard tag.
+    """
+
+    name: str
+    num_rounds: int
+    run: Callable[[int], dict[str, float]]
+
+
+@dataclass
+class RoundReport:
+    """What the last `train()` did, for the loggers.
+
+    Attributes:
+        step: rounds done in all phases together, this one included.
+        phase: name of its phase.
+        phase_round: rounds done in this phase, this one included.
+        phase_rounds: rounds the phase has.
+        figures: values by TensorBoard tag.
+        histograms: values by TensorBoard tag.
+        batch: the sequences the generator has just learned from, with the value of each token; None in other phases.
+        seconds: wall time of the round.
+    """
+
+    step: int = 0
+    phase: str = ""
+    phase_round: int = 0
+    phase_rounds: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    histograms: dict[str, Tensor] = field(default_factory=dict)
+    batch: RolloutBatch | None = None
+    seconds: float = 0.0
+
+
+class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
+    """An RLlib Algorithm whose `train()` is one round of the current phase.
+
+    Attributes:
+        source: the corpus.
+        step_count: rounds done.
+        report: what the last round did.
+        discriminator_group: the learners of the discriminator, apart from the policy's.
+        weights: what the runners have.
+    """
+
+    config: AdversarialConfig
+
+    def setup(self, config: AdversarialConfig) -> None:
+        """Read the corpus, then start the workers: wrong data costs no cluster.
+
+        Args:
+            config: a validated configuration.
+        """
+        self.source: TokenSource = load_source(config.corpus, config.tokenizer_json)
+        require_sequences(self.source, config.smallest_corpus())
+        config = config.copy(copy_frozen=False)
+        space = config.token_space = self.source.space
+        config.observation_space = gymnasium.spaces.MultiDiscrete([space.vocab_size] * space.length)
+        config.action_space = gymnasium.spaces.Discrete(space.vocab_size)
+        config.freeze()
+        self.config = config
+        ensure_ray()
+        super().setup(config)
+        self.discriminator_group = DiscriminatorGroup(config)
+        self.step_count = 0
+        self.report = RoundReport()
+        self.weights = Weights(version=-1, nets={})
+        self.send_data()
+        self.publish(self.fresh_nets())
+
+    # What a paper says.
+    def phases(self) -> list[Phase]:
+        """The phases, in order.
+
+        Raises:
+            NotImplementedError: always; a paper's algorithm overrides it.
+        """
+        raise NotImplementedError
+
+    def fresh_nets(self) -> dict[str, StateDict]:
+        """The nets that runners need, as the learners have them now.
+
+        Raises:
+            NotImplementedError: always; a paper's algorithm overrides it.
+        """
+        raise NotImplementedError
+
+    def send_data(self) -> None:
+        """Give the learners their real data, once.
+
+        Raises:
+            NotImplementedError: always; a paper's algorithm overrides it.
+        """
+        raise NotImplementedError
+
+    # What every system does.
+    def training_step(self) -> None:
+        """One round of the current phase; RLlib calls it from `train()`."""
+        phase, index = self.current_phase()
+        started = perf_counter()
+        self.report = RoundReport(phase=phase.name, phase_rounds=phase.num_rounds)
+        figures = phase.run(index)
+        self.step_count += 1
+        self.report.step, self.report.phase_round = self.step_count, index + 1
+        self.report.seconds = perf_counter() - started
+        figures[f"time/{phase.name}"] = self.report.seconds
+        figures["rollout/workers_healthy"] = float(self.env_runner_group.num_healthy_remote_env_runners())
+        figures["rollout/worker_restarts"] = float(self.env_runner_group.num_remote_worker_restarts())
+        self.report.figures = figures
+        for tag, value in figures.items():
+            self.metrics.log_value(tuple(tag.split("/")), value, window=1)
+
+    def current_phase(self) -> tuple[Phase, int]:
+        """Where the run is.
+
+        Returns:
+            The phase of the next round and the round's index in it; the last phase goes on for ever.
+        """
+        rounds_before = 0
+        phases = [phase for phase in self.phases() if phase.num_rounds > 0]
+        for phase in phases:
+            if self.step_count < rounds_before + phase.num_rounds:
+                return phase, self.step_count - rounds_before
+            rounds_before += phase.num_rounds
+        return phases[-1], self.step_count - rounds_before + phases[-1].num_rounds
+
+    @property
+    def total_steps(self) -> int:
+        """Rounds of all phases."""
+        return sum(phase.num_rounds for phase in self.phases())
+
+    def publish(self, nets: dict[str, StateDict]) -> None:
+        """Send weights to all runners under a new version, and wait until they have them.
+
+        Args:
+            nets: the nets that changed; the others stay as they were, and are not sent again.
+        """
+        self.weights = Weights(self.weights.version + 1, {**self.weights.nets, **nets})
+        changed = Weights(self.weights.version, nets)
+        broadcast(self.env_runner_group, changed, self.config.rollout_timeout_seconds)
+
+    def collect(self, call: Callable[[Any, int], Any], num_shards: int) -> list[Any]:
+        """Shards of a round from the runners.
+
+        Args:
+            call: gets a runner and the number of the shard.
+            num_shards: how many.
+
+        Returns:
+            The shards in order.
+        """
+        return collect_shards(
+            self.env_runner_group,
+            call,
+            num_shards,
+            restore=lambda: (self.restore_env_runners(self.env_runner_group), None)[1],
+            timeout_seconds=self.config.rollout_timeout_seconds,
+        )
+
+    def update_policy(self, call: Callable[[Any], dict[str, float]]) -> dict[str, float]:
+        """Run a call on every policy learner; each returns its part of every figure, and the parts add up.
+
+        Args:
+            call: gets the learner.
+
+        Returns:
+            The figures of the whole batch.
+        """
+        return add_parts(on_learners(self.learner_group, call, "policy"))
+
+    @property
+    def num_shards(self) -> int:
+        """Shards a round is cut into: one for each runner."""
+        return max(1, self.config.num_env_runners)
+
+    def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
+        """Bring dead runners back and give them the current weights (RLlib would leave them with their first ones).
+
+        Args:
+            env_runner_group: the runners.
+
+        Returns:
+            The numbers of those that came back.
+        """
+        restored: list[int] = env_runner_group.probe_unhealthy_env_runners()
+        if restored:
+            logging.getLogger(__name__).warning("rollout runners %s died and were restarted", restored)
+            broadcast(env_runner_group, self.weights, self.config.rollout_timeout_seconds)
+        return restored
+
+    def cleanup(self) -> None:
+        """Stop all workers of this algorithm; RLlib calls it from `stop()`."""
+        if getattr(self, "discriminator_group", None) is not None:
+            self.discriminator_group.shutdown()
+        super().cleanup()
+
+    @classmethod
+    def default_resource_request(cls, config: AdversarialConfig) -> PlacementGroupFactory:  # type: ignore[override]
+        """What Tune reserves for a trial: RLlib's bundles and one for each discriminator learner.
+
+        Args:
+            config: the trial's config.
+
+        Returns:
+            The bundles.
+        """
+        request = super().default_resource_request(config)
+        bundles = [*request.bundles, *({"CPU": 1} for _ in range(config.num_discriminator_learners))]
+        return PlacementGroupFactory(bundles=bundles, strategy=config.placement_strategy)
+
+    # Checkpoints: the format of rlgan.checkpoint, never RLlib's pickles.
+    def checkpoint(self) -> Checkpoint:
+        """All that is needed to go on from here.
+
+        Returns:
+            Nets and optimisers of both learner groups, what the runners have, and the counters.
+        """
+        groups = {f"learner_{name}": tensors for name, tensors in self._learner_tensors().items()}
+        groups |= {f"published_{name}": dict(net) for name, net in self.weights.nets.items()}
+        space = self.source.space
+        return Checkpoint(
+            step=self.step_count,
+            tensors=groups,
+            state={
+                "system": self.config.system,
+                "weights_version": self.weights.version,
+                "corpus": {"fingerprint": self.source.fingerprint(), "name": self.source.name},
+                "space": {
+                    "vocab_size": space.vocab_size,
+                    "length": space.length,
+                    "start_id": space.start_id,
+                    "end_id": space.end_id,
+                },
+                **self.extra_state(),
+            },
+            config_yaml=self.config.to_yaml(),
+            tokenizer_json=self.source.tokenizer_json(),
+        )
+
+    def extra_state(self) -> dict[str, Any]:
+        """Counters of a paper's own.
+
+        Returns:
+            JSON values; none by default.
+        """
+        return {}
+
+    def restore_extra_state(self, state: dict[str, Any]) -> None:
+        """The reverse of `extra_state`.
+
+        Args:
+            state: the whole state of the checkpoint.
+        """
+
+    def _learner_groups(self) -> dict[str, LearnerGroup]:
+        """All learners of this algorithm, by what they learn."""
+        return {"policy": self.learner_group, "discriminator": self.discriminator_group.learners}
+
+    def _learner_tensors(self) -> dict[str, StateDict]:
+        """Nets and optimisers by name; learner 0 speaks for its group, all are equal."""
+        tensors: dict[str, StateDict] = {}
+        for name, group in self._learner_groups().items():
+            tensors |= on_learners(group, lambda learner: learner.tensors() if learner.rank == 0 else {}, name)[0]
+        return tensors
+
+    def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            checkpoint: what `checkpoint()` returned, in this or another process.
+
+        Raises:
+            CheckpointError: if it belongs to another system, vocabulary or corpus.
+        """
+        if checkpoint.state["system"] != self.config.system:
+            raise CheckpointError(
+                f"the checkpoint is of {checkpoint.state['system']}, this run is {self.config.system}."
+            )
+        saved, mine = checkpoint.state["space"]["vocab_size"], self.source.space.vocab_size
+        if saved != mine:
+            raise CheckpointError(f"the checkpoint has a vocabulary of {saved} tokens, this run one of {mine}.")
+        tensors = {
+            name.removeprefix("learner_"): group
+            for name, group in checkpoint.tensors.items()
+            if name.startswith("learner_")
+        }
+        reference = ray.put(tensors)
+        for name, group in self._learner_groups().items():
+            on_learners(group, lambda learner: learner.load_tensors(ray.get(reference)), name)
+        self.step_count = checkpoint.step
+        self.restore_extra_state(checkpoint.state)
+        self.weights = Weights(checkpoint.state["weights_version"] - 1, {})
+        prefix = "published_"
+        self.publish({n.removeprefix(prefix): g for n, g in checkpoint.tensors.items() if n.startswith(prefix)})
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """What Tune calls.
+
+        Args:
+            checkpoint_dir: an existing folder.
+        """
+        write_checkpoint(Path(checkpoint_dir), self.checkpoint())
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """What Tune calls.
+
+        Args:
+            checkpoint_dir: a folder that `save_checkpoint` has filled.
+        """
+        self.restore_checkpoint(read_checkpoint(Path(checkpoint_dir)))
+
+    def _setup_logdir(self) -> None:
+        """No folder in ~/ray_results outside Tune: `rlgan train` has a run directory of its own."""
+        if self._storage is not None:
+            super()._setup_logdir()
+
+
+def ensure_ray() -> None:
+    """Connect to Ray: a private local one unless the program has connected before."""
+    if not ray.is_initialized():
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+
+
+def config_from_yaml(text: str) -> dict[str, Any]:
+    """The content of a checkpoint's config.yaml.
+
+    Args:
+        text: YAML.
+
+    Returns:
+        system, seed, training, data.
+    """
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content

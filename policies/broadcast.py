@@ -1,0 +1,59 @@
+"""Versioned weights: written once to the object store, set on every runner before anything is sampled."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+from torch import Tensor
+
+from rlgan.errors import WorkerError
+from rlgan.policies.calls import Failure, guarded, raise_failure
+
+StateDict = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The nets that runners need, as of one version.
+
+    Example:
+        `Weights(version=12, nets={"generator": {...}, "rollout_policy": {...}, "discriminator": {...}})`
+
+    Attributes:
+        version: grows by one with every broadcast; a batch carries the version that made it.
+        nets: state dicts on the CPU, by the name of the net.
+    """
+
+    version: int
+    nets: dict[str, StateDict]
+
+
+def broadcast(group: EnvRunnerGroup, weights: Weights, timeout_seconds: float) -> None:
+    """Set the weights on every runner, and wait until each has them.
+
+    Args:
+        group: the rollout runners.
+        weights: what to set.
+        timeout_seconds: how long to wait for all.
+
+    Raises:
+        WorkerError: if no runner took the weights, or one of them failed to.
+    """
+    if group.num_remote_env_runners() == 0:
+        group.local_env_runner.set_weights(weights)
+        return
+    reference = ray.put(weights)
+
+    def set_weights(runner: Any) -> int:
+        version: int = runner.set_weights(ray.get(reference))
+        return version
+
+    answers = group.foreach_env_runner(
+        guarded(set_weights, "a rollout runner"), local_env_runner=False, timeout_seconds=timeout_seconds
+    )
+    for answer in answers:
+        if isinstance(answer, Failure):
+            raise_failure(answer)
+    if not answers:
+        raise WorkerError(f"no rollout runner took weights version {weights.version} within {timeout_seconds:g} s.")

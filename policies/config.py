@@ -1,0 +1,192 @@
+"""The configuration all systems share: RLlib's, with rlgan's hyper-parameters and corpus as validated models."""
+
+from typing import Any, ClassVar
+
+import yaml
+from pydantic import BaseModel
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from rlgan.data import CorpusConfig
+from rlgan.errors import ConfigError
+from rlgan.policies.runner import BatchRunner
+from rlgan.settings import changed
+from rlgan.types import TokenSpace
+
+
+class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
+    """A configuration of a generator, its discriminator, and the workers that train them.
+
+    Example:
+        `SeqGANConfig().data(data="poems.txt").training(num_rollouts=8).env_runners(num_env_runners=2).build_algo()`
+
+    Attributes:
+        hyperparameters: the paper's model; `.training()`, `.generator()` and `.discriminator()` change it.
+        corpus: what to learn from; `.data()` changes it.
+        tokenizer_json: the vocabulary of a checkpoint that is resumed; None builds it from the corpus.
+        token_space: known once the corpus has been read.
+        num_discriminator_learners: learner processes of the discriminator; 0 is the driver process.
+        rollout_timeout_seconds: how long one shard of a round may take.
+    """
+
+    hyperparameters_class: ClassVar[type[BaseModel]]
+    runner_class: ClassVar[type[BatchRunner]]
+    policy_learner_class: ClassVar[type]
+    system: ClassVar[str]
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class)
+        self.hyperparameters: Any = self.hyperparameters_class()
+        self.corpus = CorpusConfig()
+        self.tokenizer_json: str | None = None
+        self.token_space: TokenSpace | None = None
+        self.num_discriminator_learners = 0
+        self.rollout_timeout_seconds = 600.0
+        self.seed = 0
+        self.env_runner_cls = self.runner_class
+        self.num_env_runners = 0
+        self.restart_failed_env_runners = True
+        self.delay_between_env_runner_restarts_s = 1.0
+        self.max_num_env_runner_restarts = 100
+        self.num_consecutive_env_runner_failures_tolerance = 3
+        self.validate_env_runners_after_construction = True
+        self._dont_auto_sync_env_runner_states = True
+        self.framework_str = "torch"
+
+    def training(self, **changes: Any) -> "AdversarialConfig":
+        """Change hyper-parameters.
+
+        Args:
+            **changes: fields of the paper's model; a dict changes the named fields of a nested model.
+
+        Returns:
+            This config.
+        """
+        self.hyperparameters = changed(self.hyperparameters, changes, "training")
+        return self
+
+    def generator(self, **changes: Any) -> "AdversarialConfig":
+        """Change the generator.
+
+        Args:
+            **changes: fields of its config.
+
+        Returns:
+            This config.
+        """
+        return self.training(generator=changes)
+
+    def discriminator(self, **changes: Any) -> "AdversarialConfig":
+        """Change the discriminator.
+
+        Args:
+            **changes: fields of its config.
+
+        Returns:
+            This config.
+        """
+        return self.training(discriminator=changes)
+
+    def data(self, **changes: Any) -> "AdversarialConfig":
+        """Change what is learned from.
+
+        Args:
+            **changes: fields of `rlgan.data.CorpusConfig`.
+
+        Returns:
+            This config.
+        """
+        self.corpus = changed(self.corpus, changes, "data")
+        return self
+
+    def rollouts(self, timeout_seconds: float) -> "AdversarialConfig":
+        """Bound the time of a rollout.
+
+        Args:
+            timeout_seconds: how long one shard of a round may take before its runner is given up.
+
+        Returns:
+            This config.
+
+        Raises:
+            ConfigError: if it is not positive.
+        """
+        if not timeout_seconds > 0:
+            raise ConfigError(f"rollouts.timeout_seconds: must be positive seconds; got {timeout_seconds}.")
+        self.rollout_timeout_seconds = timeout_seconds
+        return self
+
+    def discriminator_learners(self, num_learners: int) -> "AdversarialConfig":
+        """How many processes retrain the discriminator.
+
+        Args:
+            num_learners: 0 is the driver process itself.
+
+        Returns:
+            This config.
+
+        Raises:
+            ConfigError: if it is negative.
+        """
+        if num_learners < 0:
+            raise ConfigError(f"discriminator_learners.num_learners: must be at least 0; got {num_learners}.")
+        self.num_discriminator_learners = num_learners
+        return self
+
+    def policy_modules(self) -> dict[str, RLModuleSpec]:
+        """The RLModules of the policy learners, by name.
+
+        Raises:
+            NotImplementedError: always; a paper's config overrides it.
+        """
+        raise NotImplementedError
+
+    def discriminator_module(self) -> RLModuleSpec:
+        """The RLModule of the discriminator learners.
+
+        Raises:
+            NotImplementedError: always; a paper's config overrides it.
+        """
+        raise NotImplementedError
+
+    def smallest_corpus(self) -> int:
+        """How many training sequences are needed at least.
+
+        Raises:
+            NotImplementedError: always; a paper's config overrides it.
+        """
+        raise NotImplementedError
+
+    def get_multi_rl_module_spec(self, **kwargs: Any) -> MultiRLModuleSpec:
+        """RLlib's question for the modules of the policy learners.
+
+        Args:
+            **kwargs: RLlib's; not needed.
+
+        Returns:
+            The modules of `policy_modules`.
+        """
+        return MultiRLModuleSpec(rl_module_specs=self.policy_modules())
+
+    def get_default_learner_class(self) -> type:
+        """RLlib's question for the policy learner.
+
+        Returns:
+            The paper's learner class.
+        """
+        return self.policy_learner_class
+
+    def to_yaml(self) -> str:
+        """What a checkpoint keeps of this config, readable by `rlgan train --config`.
+
+        Returns:
+            YAML text: system, training, data, seed.
+        """
+        content = {
+            "system": self.system,
+            "seed": self.seed,
+            "training": self.hyperparameters.model_dump(mode="json"),
+            "data": self.corpus.model_dump(mode="json"),
+        }
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

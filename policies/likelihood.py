@@ -1,0 +1,77 @@
+"""Pre-training by maximum likelihood, shared by the systems that start from a language model."""
+
+# B sequences, T positions
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from rlgan.objectives.likelihood import negative_log_likelihood
+from rlgan.policies.learner import AdversarialLearner
+from rlgan.seeding import torch_generator
+from rlgan.types import TokenSpace
+
+
+class LikelihoodConfig(BaseModel):
+    """Maximum-likelihood pre-training of the generator."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    epochs: int = Field(20, ge=0, description="Passes over the training sequences (released SeqGAN: 120, rlgan: 20).")
+    batch_size: int = Field(64, ge=1, description="Sequences a step (released SeqGAN: 64).")
+    lr: float = Field(0.01, gt=0, description="Adam step size (released SeqGAN: 0.01).")
+    max_grad_norm: float = Field(5.0, gt=0, description="Clip of the global gradient norm (released SeqGAN: 5).")
+
+
+class LikelihoodLearner(AdversarialLearner):
+    """A learner whose net "generator" can be fitted to real sequences with the optimiser "likelihood"."""
+
+    train_NT: Tensor
+
+    def set_training_data(self, train_NT: Tensor) -> None:
+        """Keep the real sequences here, so that they are sent only once.
+
+        Args:
+            train_NT: [N, T] int64 ids.
+        """
+        self.train_NT = train_NT
+
+    def likelihood_epoch(self, epoch: int) -> dict[str, float]:
+        """One pass over the training sequences, in an order drawn from the seed of the run and the epoch.
+
+        Args:
+            epoch: which pass this is.
+
+        Returns:
+            This learner's part of the mean loss (nats per token, all parts add up) and of the mean gradient norm.
+        """
+        config: LikelihoodConfig = self.config.hyperparameters.likelihood
+        order = torch.randperm(
+            len(self.train_NT), generator=torch_generator(self.config.seed, "likelihood order", epoch)
+        )
+        batches = [rows for rows in order.split(config.batch_size) if len(rows) >= self.world_size]
+        losses, norms = [], []
+        for rows in batches:
+            loss, norm = self.likelihood_step(self.train_NT[rows])
+            losses.append(loss)
+            norms.append(norm)
+        return {"loss": sum(losses) / len(losses), "grad_norm": sum(norms) / len(norms) / self.world_size}
+
+    def likelihood_step(self, tokens_BT: Tensor) -> tuple[float, float]:
+        """One optimiser step on the mean cross-entropy of one batch.
+
+        Args:
+            tokens_BT: [B, T] the whole batch; this learner works on its shard.
+
+        Returns:
+            This learner's part of the loss (nats per token, all parts add up) and the gradient norm.
+        """
+        space: TokenSpace = self.config.token_space
+        num_tokens = space.mask(tokens_BT).sum()
+        mine_BT = self.shard(tokens_BT)
+        mask_BT = space.mask(mine_BT)
+        log_prob_BT = self.nets["generator"].log_prob(mine_BT)  # type: ignore[operator]
+        share = mask_BT.sum() / num_tokens.to(mask_BT.device)
+        loss = share * negative_log_likelihood(log_prob_BT, mask_BT)
+        norm = self.descend("likelihood", loss, self.config.hyperparameters.likelihood.max_grad_norm)
+        return float(loss.detach()), norm
