@@ -9,7 +9,6 @@ rollout workers and the seed behind it: `python docs/examples/ppo_token_env.py 2
 """
 
 # B sequences, T positions, N samples, V vocabulary, S sentences of the language
-# ruff: noqa: T201 - an example prints
 
 import itertools
 import sys

@@ -1,0 +1,157 @@
+"""Generator and discriminator nets: against independent computations, and their released initial values."""
+
+# B sequences, T positions, V vocabulary
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pydantic import ValidationError
+
+from rlgan import rewards
+from rlgan.discriminators import TextCNNDiscriminator, TextCNNDiscriminatorConfig
+from rlgan.models import RecurrentConfig, RecurrentGenerator, TextCNN, TextCNNConfig
+from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
+from rlgan.types import TokenSpace
+
+SPACE = TokenSpace(13, 6, start_id=3)
+
+
+def generator(init_std: float = 0.5) -> RecurrentGenerator:
+    return RecurrentGenerator(SPACE, RecurrentConfig(init_std=init_std), torch.Generator().manual_seed(0))
+
+
+def tokens(num: int = 4) -> torch.Tensor:
+    return torch.randint(13, (num, 6), generator=torch.Generator().manual_seed(1))
+
+
+def test_fused_softmax_gradients() -> None:
+    random = torch.Generator().manual_seed(0)
+    hidden = torch.randn(5, 4, dtype=torch.float64, generator=random, requires_grad=True)
+    weight = torch.randn(7, 4, dtype=torch.float64, generator=random, requires_grad=True)
+    bias = torch.randn(7, dtype=torch.float64, generator=random, requires_grad=True)
+    token_N = torch.tensor([0, 6, 3, 3, 1])
+    assert torch.autograd.gradcheck(lambda *p: softmax_log_prob_and_entropy(*p, token_N), (hidden, weight, bias))
+
+
+def test_fused_softmax_equals_log_softmax_over_chunks() -> None:
+    random = torch.Generator().manual_seed(0)
+    hidden, weight, bias = (torch.randn(*s, generator=random) for s in ((200, 8), (5000, 8), (5000,)))
+    token_N = torch.randint(5000, (200,), generator=random)
+    log_prob_N, entropy_N = softmax_log_prob_and_entropy(hidden, weight, bias, token_N)
+    expected_NV = torch.log_softmax((hidden @ weight.t() + bias).double(), 1)
+    assert torch.allclose(log_prob_N.double(), expected_NV.gather(1, token_N[:, None])[:, 0], atol=1e-4)
+    assert torch.allclose(entropy_N.double(), -(expected_NV.exp() * expected_NV).sum(1), atol=1e-4)
+
+
+def test_stepping_gives_the_log_probabilities_of_teacher_forcing() -> None:
+    policy, tokens_BT = generator(), tokens()
+    state, stepped = policy.initial_state(4), []
+    for t in range(6):
+        stepped.append(torch.log_softmax(policy.state_logits(state), 1).gather(1, tokens_BT[:, t : t + 1]))
+        state = policy.advance(tokens_BT[:, t], state)
+    assert torch.allclose(torch.cat(stepped, 1), policy.log_prob(tokens_BT), atol=1e-5)
+
+
+def test_the_first_token_depends_on_the_start_token() -> None:
+    policy = generator()
+    other = RecurrentGenerator(TokenSpace(13, 6, start_id=5), RecurrentConfig(), torch.Generator())
+    other.load_state_dict(policy.state_dict())
+    assert not torch.allclose(policy.log_prob(tokens())[:, 0], other.log_prob(tokens())[:, 0])
+
+
+def test_probabilities_of_all_sequences_add_up_to_one() -> None:
+    space = TokenSpace(3, 4)
+    policy = RecurrentGenerator(space, RecurrentConfig(init_std=1.0), torch.Generator().manual_seed(2))
+    every_BT = torch.cartesian_prod(*[torch.arange(3)] * 4)
+    assert torch.allclose(policy.log_prob(every_BT).sum(1).exp().sum(), torch.tensor(1.0), atol=1e-5)
+
+
+def test_generator_starts_as_released() -> None:
+    policy = RecurrentGenerator(TokenSpace(5000, 20), RecurrentConfig(), torch.Generator().manual_seed(0))
+    trained = {name: p for name, p in policy.named_parameters() if p.requires_grad}
+    assert all(
+        abs(float(p.detach().std()) - 0.1) < 0.02 and abs(float(p.detach().mean())) < 0.02 for p in trained.values()
+    )
+    assert float(policy.lstm.bias_hh_l0.abs().sum()) == 0 and "lstm.bias_hh_l0" not in trained
+
+
+def test_text_cnn_equals_conv1d() -> None:
+    config = TextCNNConfig(embedding_size=5, windows=(1, 2, 6), filters=(4, 3, 2), dropout=0.0)
+    net, tokens_BT = TextCNN(SPACE, config, torch.Generator().manual_seed(0)), tokens()
+    embedded_BET = net.embedding(tokens_BT).transpose(1, 2)
+    pooled = []
+    for convolution, window in zip(net.convolutions, (1, 2, 6), strict=True):
+        weight_FEW = convolution.weight.view(-1, window, 5).transpose(1, 2)
+        pooled.append(F.relu(F.conv1d(embedded_BET, weight_FEW, convolution.bias)).amax(2))
+    features_BF = torch.cat(pooled, 1)
+    assert torch.allclose(net.features(tokens_BT), features_BF, atol=1e-5)
+    gate_BF = torch.sigmoid(net.gate(features_BF))
+    highway_BF = gate_BF * F.relu(net.transform(features_BF)) + (1 - gate_BF) * features_BF
+    assert torch.allclose(net(tokens_BT), net.output(highway_BF)[:, 0], atol=1e-5)
+
+
+def test_text_cnn_has_the_paper_shape_and_start() -> None:
+    net = TextCNN(TokenSpace(5000, 20), TextCNNConfig(), torch.Generator().manual_seed(0))
+    assert net.output.in_features == 1720 and len(net.convolutions) == 12
+    assert net.gate is not net.transform and not torch.equal(net.gate.weight, net.transform.weight)
+    assert float(net.embedding.weight.abs().max()) <= 1.0
+    assert all(torch.allclose(c.bias, torch.tensor(0.1)) for c in net.convolutions)
+
+
+def test_windows_longer_than_the_text_are_dropped_with_a_note() -> None:
+    with pytest.warns(UserWarning, match=r"windows \[7, 8, 9, 10, 15, 20\] are longer than the 6 tokens"):
+        net = TextCNN(SPACE, TextCNNConfig(), torch.Generator().manual_seed(0))
+    assert len(net.convolutions) == 6
+    with pytest.raises(ValueError, match="no window fits"):
+        TextCNN(SPACE, TextCNNConfig(windows=(9,), filters=(2,)), torch.Generator().manual_seed(0))
+
+
+def test_windows_and_filters_must_pair() -> None:
+    with pytest.raises(ValidationError, match="one number of filters a window"):
+        TextCNNConfig(windows=(1, 2), filters=(3,))
+
+
+def discriminator(**changes: object) -> TextCNNDiscriminator:
+    config = TextCNNDiscriminatorConfig(windows=(1, 2), filters=(8, 8), **changes)  # type: ignore[arg-type]
+    return TextCNNDiscriminator(SPACE, config, torch.Generator().manual_seed(0))
+
+
+def test_reward_is_the_probability_with_dropout_off_and_no_gradient() -> None:
+    net = discriminator(dropout=0.5).train()
+    one, two = net.reward(tokens()), net.reward(tokens())
+    assert torch.equal(one, two) and net.training and not one.requires_grad
+    assert torch.allclose(one, torch.sigmoid(net.eval()(tokens())))
+
+
+def test_l2_touches_the_output_layer_only() -> None:
+    plain, penalised = discriminator(l2_output=0.0), discriminator(l2_output=0.3)
+    logits = torch.zeros(2)
+    gap = penalised.loss(logits, logits) - plain.loss(logits, logits)
+    output = penalised.net.output
+    expected = 0.15 * (output.weight.square().sum() + output.bias.square().sum())
+    assert torch.allclose(gap, expected)
+    gap.backward()
+    assert penalised.net.gate.weight.grad is None and output.weight.grad is not None
+
+
+def test_discriminator_learns_to_tell_two_languages_apart() -> None:
+    net = discriminator(dropout=0.0)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    real, fake = torch.randint(0, 7, (32, 6)), torch.randint(6, 13, (32, 6))
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = net.loss(net(real), net(fake))
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.5 * losses[0]
+    assert float(net.reward(real).mean()) > 0.8 > 0.2 > float(net.reward(fake).mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("probability", 0.88079708), ("log_probability", -0.12692801), ("log_odds", 2.0)]
+)
+def test_reward_maps(name: str, expected: float) -> None:
+    assert torch.allclose(rewards.REWARD_MAPS[name](torch.tensor(2.0)), torch.tensor(expected))
+    assert bool(torch.isfinite(rewards.log_probability(torch.tensor(-1e4))))

@@ -1,0 +1,70 @@
+"""Exact categorical draws."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from rlgan.sampling import inverse_cdf_sample
+
+
+def test_hand_worked_draws() -> None:
+    logits_NV = torch.log(torch.tensor([[0.2, 0.5, 0.3]]))
+    uniform_NK = torch.tensor([[0.0, 0.19, 0.21, 0.69, 0.71, 0.9999]])
+    assert inverse_cdf_sample(logits_NV, uniform_NK).tolist() == [[0, 0, 1, 1, 2, 2]]
+
+
+@pytest.mark.parametrize(
+    "logits_V",
+    [torch.tensor([0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 1.5]), torch.tensor([-40.0, 40.0, 39.0, 38.5, 0.0, -20.0, 37.0])],
+    ids=["mild", "spanning 80"],
+)
+def test_chi_square_against_the_softmax(logits_V: torch.Tensor) -> None:
+    draws = 200_000
+    uniform = torch.rand(1, draws, generator=torch.Generator().manual_seed(5))
+    counts = np.bincount(inverse_cdf_sample(logits_V[None], uniform)[0].numpy(), minlength=7)
+    expected = torch.softmax(logits_V.double(), 0).numpy() * draws
+    likely = expected > 5
+    assert counts[~likely].sum() <= 20
+    scaled = expected[likely] * counts[likely].sum() / expected[likely].sum()
+    assert chisquare(counts[likely], scaled).pvalue > 1e-3
+
+
+def test_two_levels_equal_one_cumulative_sum() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits_NV = 4 * torch.randn(50, 1000, generator=generator)
+    uniform_NK = torch.rand(50, 20, generator=generator)
+    cumulative_NV = torch.softmax(logits_NV.double(), 1).cumsum(1)
+    expected_NK = torch.searchsorted(cumulative_NV, uniform_NK.double(), right=True)
+    drawn_NK = inverse_cdf_sample(logits_NV, uniform_NK)
+    # float32 rounding may move a draw that falls within 1e-5 of a step
+    below = cumulative_NV.gather(1, (drawn_NK - 1).clamp_min(0)) * (drawn_NK > 0)
+    above = cumulative_NV.gather(1, drawn_NK)
+    assert bool(((uniform_NK >= below - 1e-5) & (uniform_NK <= above + 1e-5)).all())
+    assert float((drawn_NK == expected_NK).float().mean()) > 0.99
+
+
+@pytest.mark.parametrize("vocab_size", [5, 257, 1000])
+def test_a_token_of_probability_zero_is_never_drawn(vocab_size: int) -> None:
+    logits_NV = torch.full((1, vocab_size), -torch.inf)
+    logits_NV[0, 2] = 0.0
+    extremes_NK = torch.tensor([[0.0, 2.0**-24, 0.5, 1.0 - 2.0**-24]])
+    assert set(inverse_cdf_sample(logits_NV, extremes_NK)[0].tolist()) == {2}
+
+
+def test_large_vocabulary_chi_square_by_blocks() -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits_V = 3 * torch.randn(700, generator=generator)
+    drawn = inverse_cdf_sample(logits_V[None], torch.rand(1, 300_000, generator=generator))[0]
+    probability_V = torch.softmax(logits_V.double(), 0)
+    expected = probability_V.numpy() * 300_000
+    counts = np.bincount(drawn.numpy(), minlength=700)
+    frequent = expected > 20
+    observed = np.append(counts[frequent], counts[~frequent].sum())
+    wanted = np.append(expected[frequent], expected[~frequent].sum())
+    assert chisquare(observed, wanted).pvalue > 1e-3
+
+
+def test_rows_must_agree() -> None:
+    with pytest.raises(ValueError, match="one row of uniforms"):
+        inverse_cdf_sample(torch.zeros(2, 3), torch.zeros(3, 1))
