@@ -1,8 +1,24 @@
 """Corpora, vocabularies and the oracle: one TokenSource each."""
 
 from rlgan.data.config import CorpusConfig
+from rlgan.data.corpus import read_integer_sequences
+from rlgan.data.inspect import CorpusReport, inspect_corpus, render_report
 from rlgan.data.oracle import Oracle
 from rlgan.data.oracle_source import OracleSource
 from rlgan.data.sources import load_source, require_sequences
+from rlgan.data.text import TextSource
+from rlgan.data.vocabulary import Vocabulary
 
-__all__ = ["CorpusConfig", "Oracle", "OracleSource", "load_source", "require_sequences"]
+__all__ = [
+    "CorpusConfig",
+    "CorpusReport",
+    "Oracle",
+    "OracleSource",
+    "TextSource",
+    "Vocabulary",
+    "inspect_corpus",
+    "load_source",
+    "read_integer_sequences",
+    "render_report",
+    "require_sequences",
+]

@@ -93,7 +93,7 @@ class CorpusConfig(BaseModel):
         ge=2,
         le=1_000_000,
         description="Number of ids. None (default): 5000 for the oracle (the SeqGAN paper), the largest id + 1 for "
-        "integer files. Word, char and bpe texts have max_vocab and bpe_size instead.",
+        "integer files (an end token comes on top). Word, char and bpe texts have max_vocab and bpe_size instead.",
     )
     oracle_file: Path | None = Field(
         None,
@@ -136,6 +136,8 @@ class CorpusConfig(BaseModel):
             raise ValueError("vocab_size is for the oracle and for tokens integers; use max_vocab or bpe_size.")
         if self.oracle_file is not None and self.data is not None and self.tokens != "integers":
             raise ValueError("oracle_file needs tokens integers (or no data): an oracle scores ids, not text.")
+        if self.oracle_file is not None and self.data is not None and not self.fixed_length:
+            raise ValueError("oracle_file needs fixed_length: an oracle's sequences have no end token.")
         if self.data is None and self.tokens != "word":
             raise ValueError(f"tokens {self.tokens} needs a data file; the oracle has bare ids.")
         return self

@@ -65,6 +65,29 @@ class OracleSource:
         return None
 
 
+def load_oracle(config: CorpusConfig) -> Oracle | None:
+    """The oracle of the configuration's file.
+
+    Args:
+        config: what `oracle_file` and `vocab_size` say is used.
+
+    Returns:
+        The oracle, or None where no file is named.
+
+    Raises:
+        DataError: if the file is unusable, or its vocabulary is not the one asked for.
+    """
+    if config.oracle_file is None:
+        return None
+    oracle = Oracle.load(config.oracle_file)
+    if config.vocab_size not in {None, oracle.vocab_size}:
+        raise DataError(
+            f"oracle file {config.oracle_file} has {oracle.vocab_size} ids, and vocab_size asks for "
+            f"{config.vocab_size}. Remove vocab_size."
+        )
+    return oracle
+
+
 def load_oracle_source(config: CorpusConfig) -> OracleSource:
     """The oracle of the configuration and sequences drawn from it.
 
@@ -73,18 +96,7 @@ def load_oracle_source(config: CorpusConfig) -> OracleSource:
 
     Returns:
         The source.
-
-    Raises:
-        DataError: if the oracle file is unusable, or its vocabulary is not the one asked for.
     """
-    if config.oracle_file is None:
-        oracle = Oracle.draw(config.oracle_seed, config.vocab_size or _PAPER_VOCAB)
-    else:
-        oracle = Oracle.load(config.oracle_file)
-        if config.vocab_size not in {None, oracle.vocab_size}:
-            raise DataError(
-                f"oracle file {config.oracle_file} has {oracle.vocab_size} ids, and vocab_size asks for "
-                f"{config.vocab_size}. Remove vocab_size."
-            )
+    oracle = load_oracle(config) or Oracle.draw(config.oracle_seed, config.vocab_size or _PAPER_VOCAB)
     length = config.length or _PAPER_LENGTH
     return OracleSource(oracle, length, config.oracle_sequences, config.oracle_held_out, config.oracle_seed)

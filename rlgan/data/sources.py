@@ -2,6 +2,7 @@
 
 from rlgan.data.config import CorpusConfig
 from rlgan.data.oracle_source import load_oracle_source
+from rlgan.data.prepare import prepare_corpus
 from rlgan.errors import DataError
 from rlgan.types import TokenSource
 
@@ -23,7 +24,7 @@ def load_source(config: CorpusConfig, tokenizer_json: str | None = None) -> Toke
         if tokenizer_json is not None:
             raise DataError("the checkpoint has a vocabulary and the oracle has none. Give --data as at the start.")
         return load_oracle_source(config)
-    raise NotImplementedError("text files: being written")
+    return prepare_corpus(config, tokenizer_json).source
 
 
 def require_sequences(source: TokenSource, batch_size: int) -> None:
