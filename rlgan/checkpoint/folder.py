@@ -20,9 +20,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 import rlgan
-from rlgan.checkpoint.plain_json import MAX_JSON_BYTES, check_json, decode_text, parse_json, refusal
+from rlgan.checkpoint.plain_json import MAX_JSON_BYTES, StateDict, check_json, decode_text, parse_json, refusal
 from rlgan.errors import CheckpointError
-from rlgan.types import StateDict
 
 SCHEMA_VERSION = 1
 MAX_TOKENIZER_BYTES = 64 * 2**20
@@ -164,8 +163,10 @@ def _read(folder: Path, ignore: frozenset[str]) -> Checkpoint:
     """As `read_checkpoint`, without the care for OSError."""
     if folder.is_symlink() or not folder.is_dir():
         raise refusal(folder, "is not a folder (links are refused)")
-    manifest = _read_manifest(folder / _MANIFEST)
     present = {path.name for path in folder.iterdir()} - ignore
+    if _MANIFEST not in present:
+        raise refusal(folder / _MANIFEST, "is missing")
+    manifest = _read_manifest(folder / _MANIFEST)
     for name in sorted(present ^ {*manifest["files"], _MANIFEST}):
         raise refusal(folder / name, "is not in the manifest" if name in present else "is missing")
     contents = {name: _read_listed(folder / name, entry) for name, entry in manifest["files"].items()}

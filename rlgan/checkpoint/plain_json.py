@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rlgan.errors import CheckpointError
-from rlgan.types import StateDict
 
+StateDict = dict[str, Any]  # a JSON object
 MAX_JSON_BYTES = 4 * 2**20
 MAX_JSON_VALUES = 100_000
 MAX_JSON_DEPTH = 32
