@@ -8,6 +8,8 @@ driver                    rollout runners          policy learners        discri
 """
 
 import logging
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,6 @@ from typing import Any
 
 import gymnasium
 import ray
-import yaml
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
@@ -104,10 +105,11 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
         config.action_space = gymnasium.spaces.Discrete(space.vocab_size)
         config.freeze()
         self.config = config
-        ensure_ray()
+        ensure_ray(config.required_cpus())
         super().setup(config)
         self.discriminator_group = DiscriminatorGroup(config)
         self.step_count = 0
+        self.num_runner_restarts = 0
         self.report = RoundReport()
         self.weights = Weights(version=-1, nets={})
         self.send_data()
@@ -150,7 +152,7 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
         self.report.seconds = perf_counter() - started
         figures[f"time/{phase.name}"] = self.report.seconds
         figures["rollout/workers_healthy"] = float(self.env_runner_group.num_healthy_remote_env_runners())
-        figures["rollout/worker_restarts"] = float(self.env_runner_group.num_remote_worker_restarts())
+        figures["rollout/worker_restarts"] = float(self.num_runner_restarts)
         self.report.figures = figures
         for tag, value in figures.items():
             self.metrics.log_value(tuple(tag.split("/")), value, window=1)
@@ -229,6 +231,7 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
         """
         restored: list[int] = env_runner_group.probe_unhealthy_env_runners()
         if restored:
+            self.num_runner_restarts += len(restored)
             logging.getLogger(__name__).warning("rollout runners %s died and were restarted", restored)
             broadcast(env_runner_group, self.weights, self.config.rollout_timeout_seconds)
         return restored
@@ -240,7 +243,7 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
         super().cleanup()
 
     @classmethod
-    def default_resource_request(cls, config: AdversarialConfig) -> PlacementGroupFactory:  # type: ignore[override]
+    def default_resource_request(cls, config: AdversarialConfig) -> PlacementGroupFactory:
         """What Tune reserves for a trial: RLlib's bundles and one for each discriminator learner.
 
         Args:
@@ -360,20 +363,18 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
             super()._setup_logdir()
 
 
-def ensure_ray() -> None:
-    """Connect to Ray: a private local one unless the program has connected before."""
-    if not ray.is_initialized():
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+def ensure_ray(required_cpus: float) -> None:
+    """Connect to Ray: a private local one unless the program has connected before.
 
-
-def config_from_yaml(text: str) -> dict[str, Any]:
-    """The content of a checkpoint's config.yaml.
+    The private one counts as many CPUs as the run asks for: more workers than cores are slow, but they do not wait for
+    ever for a CPU that will not come.
 
     Args:
-        text: YAML.
-
-    Returns:
-        system, seed, training, data.
+        required_cpus: what the workers of the run ask for together.
     """
-    content: dict[str, Any] = yaml.safe_load(text)
-    return content
+    if ray.is_initialized():
+        return
+    num_cpus = max(os.cpu_count() or 1, math.ceil(required_cpus))
+    ray.init(
+        address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING
+    )

@@ -134,6 +134,22 @@ class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
         self.num_discriminator_learners = num_learners
         return self
 
+    @property
+    def space(self) -> TokenSpace:
+        """The token space of the corpus, once it has been read."""
+        assert self.token_space is not None, "the corpus has not been read yet"
+        return self.token_space
+
+    def required_cpus(self) -> float:
+        """CPUs that the workers of this run ask Ray for together; the driver itself asks for none.
+
+        Returns:
+            Runners, policy learners and discriminator learners, each times its share.
+        """
+        per_learner = self.num_cpus_per_learner if self.num_cpus_per_learner != "auto" else 1
+        num_learners = self.num_learners + self.num_discriminator_learners
+        return float(self.num_env_runners * self.num_cpus_per_env_runner + num_learners * per_learner)
+
     def policy_modules(self) -> dict[str, RLModuleSpec]:
         """The RLModules of the policy learners, by name.
 
@@ -190,3 +206,17 @@ class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
             "data": self.corpus.model_dump(mode="json"),
         }
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+    def validate(self) -> None:
+        """RLlib's checks, and ours for options that contradict each other.
+
+        Raises:
+            ConfigError: if the discriminator is to overlap without a process of its own.
+        """
+        super().validate()
+        training = getattr(self.hyperparameters, "discriminator_training", None)
+        if training is not None and training.overlap and self.num_discriminator_learners == 0:
+            raise ConfigError(
+                "training.discriminator_training.overlap: the discriminator can only be retrained beside the rollouts in "
+                "a process of its own; set num_discriminator_learners to 1."
+            )

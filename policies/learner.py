@@ -113,7 +113,7 @@ class AdversarialLearner(TorchLearner):  # type: ignore[misc]
         """
         optimizer = self.optimizers[optimizer_name]
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.world_size > 1:
             self._sum_gradients(parameters)

@@ -66,7 +66,7 @@ class LikelihoodLearner(AdversarialLearner):
         Returns:
             This learner's part of the loss (nats per token, all parts add up) and the gradient norm.
         """
-        space: TokenSpace = self.config.token_space
+        space: TokenSpace = self.config.space
         num_tokens = space.mask(tokens_BT).sum()
         mine_BT = self.shard(tokens_BT)
         mask_BT = space.mask(mine_BT)

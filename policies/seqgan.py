@@ -34,7 +34,7 @@ from rlgan.policies.modules import net_spec
 from rlgan.policies.runner import BatchRunner
 from rlgan.rollouts import MonteCarloRollouts, sample_sequences
 from rlgan.seeding import torch_generator
-from rlgan.token_rewards import ConstantRewards, MonteCarloRewards, RandomRewards
+from rlgan.token_rewards import ConstantRewards, MonteCarloRewards, RandomRewards, TokenRewards
 from rlgan.types import RolloutBatch, TokenSpace
 
 GENERATOR, ROLLOUT_POLICY = "generator", "rollout_policy"
@@ -105,7 +105,7 @@ class SeqGANLearner(LikelihoodLearner):
             This learner's parts of loss, entropy (nats per token) and gradient norm; they add up over the learners.
         """
         config: SeqGANHyperparameters = self.config.hyperparameters
-        mask_BT = self.config.token_space.mask(tokens_BT)
+        mask_BT = self.config.space.mask(tokens_BT)
         advantage_BT = ADVANTAGES[config.advantage](action_value_BT, mask_BT)
         if config.standardise:
             advantage_BT = action_values.standardise(advantage_BT, mask_BT)
@@ -127,20 +127,21 @@ class SeqGANRunner(BatchRunner):
             The nets by name.
         """
         config: SeqGANHyperparameters = self.config.hyperparameters
-        space, init = self.config.token_space, torch_generator(0, "replaced by the first broadcast")
+        space, init = self.config.space, torch_generator(0, "replaced by the first broadcast")
         generator, rollout_policy = (RecurrentGenerator(space, config.generator, init) for _ in range(2))
         discriminator = TextCNNDiscriminator(space, config.discriminator, init)
         rollouts = MonteCarloRollouts(space, config.num_rollouts)
-        self.token_rewards = {
+        sources: dict[str, TokenRewards] = {
             "discriminator": MonteCarloRewards(rollouts, rollout_policy, discriminator.reward),
             "constant": ConstantRewards(),
             "random": RandomRewards(),
-        }[config.reward]
+        }
+        self.token_rewards = sources[config.reward]
         return {GENERATOR: generator, ROLLOUT_POLICY: rollout_policy, DISCRIMINATOR: discriminator}
 
     def draw(self, num_sequences: int, random: torch.Generator) -> Tensor:
         """[B, T] sequences of the generator."""
-        space = self.config.token_space
+        space = self.config.space
         uniform_BT = torch.rand(num_sequences, space.length, generator=random, device=self.device)
         return sample_sequences(self.nets[GENERATOR], space, uniform_BT)  # type: ignore[arg-type]
 
@@ -181,7 +182,7 @@ class SeqGANRunner(BatchRunner):
         reward_RBT = self.token_rewards(tokens_BT, random)
         if not bool(torch.isfinite(reward_RBT).all()):
             raise NonFiniteError("a reward of the discriminator is NaN or infinite; the last checkpoint is intact.")
-        action_value_BT = action_values.mc_action_value(reward_RBT) * self.config.token_space.mask(tokens_BT)
+        action_value_BT = action_values.mc_action_value(reward_RBT) * self.config.space.mask(tokens_BT)
         return RolloutBatch(
             tokens_BT=tokens_BT.cpu(),
             action_value_BT=action_value_BT.cpu(),
@@ -209,7 +210,7 @@ class SeqGANConfig(AdversarialConfig):
         Returns:
             Its spec.
         """
-        build = partial(RecurrentGenerator, self.token_space, self.hyperparameters.generator)
+        build = partial(RecurrentGenerator, self.space, self.hyperparameters.generator)
         return {GENERATOR: net_spec(self, GENERATOR, build)}
 
     def discriminator_module(self) -> RLModuleSpec:
@@ -218,7 +219,7 @@ class SeqGANConfig(AdversarialConfig):
         Returns:
             Its spec.
         """
-        build = partial(TextCNNDiscriminator, self.token_space, self.hyperparameters.discriminator)
+        build = partial(TextCNNDiscriminator, self.space, self.hyperparameters.discriminator)
         return net_spec(self, DISCRIMINATOR, build)
 
     def smallest_corpus(self) -> int:

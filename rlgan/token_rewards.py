@@ -2,11 +2,21 @@
 
 # B sequences, T positions, R rollouts
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from rlgan.rollouts import MonteCarloRollouts
 from rlgan.types import RewardFn, TokenPolicy
+
+
+class TokenRewards(Protocol):
+    """What pays for tokens: [B, T] ids and a generator -> [R, B, T] rewards to maximise."""
+
+    def __call__(self, tokens_BT: Tensor, random: torch.Generator) -> Tensor:
+        """Rewards of every token, R times."""
+        ...
 
 
 class MonteCarloRewards:

@@ -22,6 +22,19 @@ class RecurrentConfig(BaseModel):
     )
 
 
+class OneBiasLSTM(nn.LSTM):
+    """One LSTM layer with one bias a gate: the second one that torch adds stays at zero and is not trained."""
+
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, batch_first=True)
+        self.bias_hh_l0.requires_grad_(False)
+
+
 class RecurrentGenerator(nn.Module):
     """G(y_t | y_1..t-1): a `TokenPolicy` that also scores whole sequences.
 
@@ -36,13 +49,12 @@ class RecurrentGenerator(nn.Module):
         super().__init__()
         self.space = space
         self.embedding = nn.Embedding(space.vocab_size, config.embedding_size)
-        self.lstm = nn.LSTM(config.embedding_size, config.hidden_size, batch_first=True)
+        self.lstm = OneBiasLSTM(config.embedding_size, config.hidden_size)
         self.output = nn.Linear(config.hidden_size, space.vocab_size)
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.normal_(0.0, config.init_std, generator=init)
             self.lstm.bias_hh_l0.zero_()
-        self.lstm.bias_hh_l0.requires_grad_(False)
 
     def hidden(self, tokens_BT: Tensor) -> Tensor:
         """The state that each token was drawn from, under teacher forcing.

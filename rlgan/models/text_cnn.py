@@ -3,6 +3,7 @@
 # B sequences, T positions, E embedding, F all filters
 
 import warnings
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +64,8 @@ class TextCNN(nn.Module):
             )
         num_features = sum(filters for _, filters in fitting)
         self.embedding = nn.Embedding(space.vocab_size, config.embedding_size)
-        self.convolutions = nn.ModuleList(nn.Linear(w * config.embedding_size, f) for w, f in fitting)
+        convolutions = [nn.Linear(w * config.embedding_size, f) for w, f in fitting]
+        self.convolutions: Iterable[nn.Linear] = nn.ModuleList(convolutions)  # type: ignore[assignment]
         self.gate = nn.Linear(num_features, num_features)
         self.transform = nn.Linear(num_features, num_features)
         self.dropout = nn.Dropout(config.dropout)

@@ -87,7 +87,7 @@ def standardise(advantage_BT: Tensor, mask_BT: Tensor) -> Tensor:
         mask_BT: [B, T] bool.
 
     Returns:
-        [B, T] float of mean square 1, or all 0 where the advantage is 0 everywhere.
+        [B, T] float of mean square 1, or all 0 where the advantage is 0 everywhere; NaN stays NaN.
     """
     mean_square = advantage_BT.square().sum() / mask_BT.sum().clamp_min(1)
-    return torch.where(mean_square > 1e-16, advantage_BT / mean_square.clamp_min(1e-16).sqrt(), 0.0)
+    return torch.where(mean_square <= 1e-16, 0.0, advantage_BT / mean_square.clamp_min(1e-16).sqrt())

@@ -79,6 +79,10 @@ def test_standardise_of_a_constant_reward_is_zero_and_finite() -> None:
     assert torch.equal(standardise(torch.zeros(2, 3), ALL), torch.zeros(2, 3))
 
 
+def test_standardise_does_not_hide_a_nan() -> None:
+    assert bool(torch.isnan(standardise(torch.full((2, 3), torch.nan), ALL)).all())
+
+
 def test_policy_gradient_loss_by_hand() -> None:
     log_prob_BT = torch.log(torch.tensor([[0.5, 0.25], [0.1, 1.0]]))
     advantage_BT = torch.tensor([[1.0, -2.0], [3.0, 5.0]])

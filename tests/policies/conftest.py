@@ -1,0 +1,48 @@
+"""One local Ray cluster for all tests of this folder, and a SeqGAN small enough to train in a second."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+
+from rlgan.policies import SeqGANConfig
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """Four logical CPUs on whatever cores there are."""
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=100_000_000,
+    )
+    yield
+    ray.shutdown()
+
+
+def tiny(**training: Any) -> SeqGANConfig:
+    """V=20, T=6, 200 sequences; one likelihood epoch, one d-step, then adversarial rounds."""
+    small = {
+        "rounds": 3,
+        "batch_size": 8,
+        "num_rollouts": 2,
+        "likelihood": {"epochs": 1},
+        "generator": {"embedding_size": 8, "hidden_size": 8},
+        "discriminator": {"windows": (1, 2, 3), "filters": (4, 4, 4), "embedding_size": 8},
+        "discriminator_training": {
+            "pretrain_steps": 1,
+            "num_negatives": 40,
+            "d_steps": 2,
+            "epochs": 1,
+            "batch_size": 16,
+        },
+    }
+    config = SeqGANConfig().data(vocab_size=20, length=6, oracle_sequences=200, oracle_held_out=50)
+    config.training(**small)
+    config.training(**training)
+    return config
