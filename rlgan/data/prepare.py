@@ -16,7 +16,7 @@ from rlgan.data.oracle import Oracle
 from rlgan.data.oracle_source import load_oracle
 from rlgan.data.ragged import IntArray, Ragged, automatic_length, split_rows
 from rlgan.data.text import TextSource
-from rlgan.data.vocabulary import UNK, Vocabulary, refuse_special, split_text
+from rlgan.data.vocabulary import UNK, Vocabulary, split_text
 from rlgan.errors import CheckpointError, DataError
 from rlgan.types import TokenSpace
 
@@ -148,7 +148,6 @@ def _choose_lines(lines: Ragged, length: int, config: CorpusConfig, counts: Read
 
 def _build_vocabulary(config: CorpusConfig, provisional: dict[str, int], kept: Ragged) -> tuple[Vocabulary, Ragged]:
     """The vocabulary of the kept lines, the most frequent token first, and the lines in its ids."""
-    refuse_special(provisional)
     frequency = np.bincount(kept.flat, minlength=len(provisional)).tolist()
     tokens = sorted(
         (token for token, index in provisional.items() if frequency[index]),

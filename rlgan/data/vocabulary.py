@@ -54,13 +54,14 @@ class Vocabulary:
 
         Args:
             kind: word or char.
-            tokens: the tokens in the order of their ids.
+            tokens: the tokens in the order of their ids, none of them special.
             has_end: whether there is an `<end>`.
             has_unk: whether there is an `<unk>` beside the tokens.
 
         Returns:
             The vocabulary.
         """
+        refuse_special(tokens)
         special = [START, *([END] if has_end else []), *([UNK] if has_unk else [])]
         ids = {token: index for index, token in enumerate([*special, *tokens])}
         tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNK))
@@ -94,7 +95,7 @@ class Vocabulary:
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        tokenizer.train_from_iterator((_checked(text) for text in texts), trainer)
+        tokenizer.train_from_iterator(map(_checked, texts), trainer)
         return cls("bpe", tokenizer)
 
     @classmethod
@@ -139,8 +140,8 @@ class Vocabulary:
     def encode_all(self, texts: Iterable[str]) -> Iterator[list[int]]:
         """The ids of every text, without start and end.
 
-        Refuses (DataError) the name of a special token, and a token that is not in the vocabulary when that has no
-        `<unk>`.
+        Refuses (DataError) a word that is the name of a special token, and a token that is not in the vocabulary when
+        that has no `<unk>`. To bpe every text is text.
 
         Args:
             texts: texts; those of bpe are encoded a few thousand at a time.
@@ -149,7 +150,7 @@ class Vocabulary:
             The ids of each.
         """
         if self.kind == "bpe":
-            texts = map(_checked, texts)
+            texts = iter(texts)
             while batch := list(islice(texts, _BPE_BATCH)):
                 for encoding in self._tokenizer.encode_batch_fast(batch, add_special_tokens=False):
                     yield encoding.ids

@@ -131,7 +131,7 @@ def test_the_cap_is_exact(tmp_path, end):
 def test_ids_are_parsed_strictly():
     assert parse_ids("3 0\t12", "here", 13) == [3, 0, 12]
     for text in ("3 -1", "3 1.0", "3 x", "3 ١", "3 1_0", "+3"):
-        with pytest.raises(DataError, match="here: .* is not an id"):
+        with pytest.raises(DataError, match=r"here: .* is not an id"):
             parse_ids(text, "here")
     with pytest.raises(DataError, match=r"here: id 13 is too large; expected ids in \[0, 12\]"):
         parse_ids("3 13", "here", 13)

@@ -117,7 +117,7 @@ def test_damaged_tables_are_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=r"cannot be read as|there is no column"):
         texts(tmp_path / name)
-    with pytest.raises(DataError, match="x2.parquet: cannot be read"):
+    with pytest.raises(DataError, match=r"x2.parquet: cannot be read"):
         texts(tmp_path / "x2.parquet")
 
 
@@ -141,6 +141,10 @@ def test_integer_lists_and_strings_as_sources(tmp_path):
 def test_a_column_gives_the_same_source_as_lines(tmp_path):
     (tmp_path / "x.txt").write_text("\n".join(text or "" for text, _ in ROWS))
     plain = load_source(CorpusConfig(data=tmp_path / "x.txt"))
-    for path in (write_jsonl(tmp_path / "x.jsonl"), write_csv(tmp_path / "x.csv"), write_parquet(tmp_path / "x.parquet")):
+    for path in (
+        write_jsonl(tmp_path / "x.jsonl"),
+        write_csv(tmp_path / "x.csv"),
+        write_parquet(tmp_path / "x.parquet"),
+    ):
         table = load_source(CorpusConfig(data=path, column="text"))
         assert table.fingerprint() == plain.fingerprint()
