@@ -25,7 +25,7 @@ from rlgan.checkpoint import (
 from rlgan.errors import CheckpointError
 
 WATCHED = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"}
-NUM_ELEMENTS = 5_000
+NUM_ELEMENTS = 1_000
 
 
 def make_checkpoint(step: int, version: int) -> Checkpoint:
