@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from rlgan.policies.algorithm import RoundReport
+    from rlgan.policies.rounds import RoundReport
 
 PLAIN_SECONDS = 10.0
 _REFRESHES_PER_SECOND = 4

@@ -21,7 +21,7 @@ from rlgan.types import TokenSource
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    from rlgan.policies.algorithm import RoundReport
+    from rlgan.policies.rounds import RoundReport
 
 HParam = bool | int | float | str | None
 _HISTOGRAM_BINS = 40

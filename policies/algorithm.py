@@ -11,7 +11,6 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,60 +21,17 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.tune.execution.placement_groups import PlacementGroupFactory
-from torch import Tensor
 
 from rlgan.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from rlgan.data import load_source, require_sequences
-from rlgan.errors import CheckpointError
 from rlgan.policies.broadcast import StateDict, Weights, broadcast
 from rlgan.policies.calls import add_parts, on_learners
+from rlgan.policies.checkpoints import put_checkpoint, take_checkpoint
 from rlgan.policies.collect import collect_shards
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DiscriminatorGroup
-from rlgan.types import RolloutBatch, TokenSource
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of rounds of one kind.
-
-    Example:
-        `Phase("likelihood", 20, run)`: rounds 0..19, each one epoch.
-
-    Attributes:
-        name: what TensorBoard and the progress display call it.
-        num_rounds: how many `train()` calls it lasts.
-        run: does round i of the phase and returns its figures by TensorBoard tag.
-    """
-
-    name: str
-    num_rounds: int
-    run: Callable[[int], dict[str, float]]
-
-
-@dataclass
-class RoundReport:
-    """What the last `train()` did, for the loggers.
-
-    Attributes:
-        step: rounds done in all phases together, this one included.
-        phase: name of its phase.
-        phase_round: rounds done in this phase, this one included.
-        phase_rounds: rounds the phase has.
-        figures: values by TensorBoard tag.
-        histograms: values by TensorBoard tag.
-        batch: the sequences the generator has just learned from, with the value of each token; None in other phases.
-        seconds: wall time of the round.
-    """
-
-    step: int = 0
-    phase: str = ""
-    phase_round: int = 0
-    phase_rounds: int = 0
-    figures: dict[str, float] = field(default_factory=dict)
-    histograms: dict[str, Tensor] = field(default_factory=dict)
-    batch: RolloutBatch | None = None
-    seconds: float = 0.0
+from rlgan.policies.rounds import Phase, RoundReport
+from rlgan.types import TokenSource
 
 
 class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
@@ -263,27 +219,23 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
         Returns:
             Nets and optimisers of both learner groups, what the runners have, and the counters.
         """
-        groups = {f"learner_{name}": tensors for name, tensors in self._learner_tensors().items()}
-        groups |= {f"published_{name}": dict(net) for name, net in self.weights.nets.items()}
-        space = self.source.space
-        return Checkpoint(
-            step=self.step_count,
-            tensors=groups,
-            state={
-                "system": self.config.system,
-                "weights_version": self.weights.version,
-                "corpus": {"fingerprint": self.source.fingerprint(), "name": self.source.name},
-                "space": {
-                    "vocab_size": space.vocab_size,
-                    "length": space.length,
-                    "start_id": space.start_id,
-                    "end_id": space.end_id,
-                },
-                **self.extra_state(),
-            },
-            config_yaml=self.config.to_yaml(),
-            tokenizer_json=self.source.tokenizer_json(),
-        )
+        return take_checkpoint(self)
+
+    def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            checkpoint: what `checkpoint()` returned, in this or another process.
+        """
+        put_checkpoint(self, checkpoint)
+
+    def learner_groups(self) -> dict[str, LearnerGroup]:
+        """All learners of this algorithm.
+
+        Returns:
+            Groups by what they learn.
+        """
+        return {"policy": self.learner_group, "discriminator": self.discriminator_group.learners}
 
     def extra_state(self) -> dict[str, Any]:
         """Counters of a paper's own.
@@ -299,47 +251,6 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
         Args:
             state: the whole state of the checkpoint.
         """
-
-    def _learner_groups(self) -> dict[str, LearnerGroup]:
-        """All learners of this algorithm, by what they learn."""
-        return {"policy": self.learner_group, "discriminator": self.discriminator_group.learners}
-
-    def _learner_tensors(self) -> dict[str, StateDict]:
-        """Nets and optimisers by name; learner 0 speaks for its group, all are equal."""
-        tensors: dict[str, StateDict] = {}
-        for name, group in self._learner_groups().items():
-            tensors |= on_learners(group, lambda learner: learner.tensors() if learner.rank == 0 else {}, name)[0]
-        return tensors
-
-    def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint.
-
-        Args:
-            checkpoint: what `checkpoint()` returned, in this or another process.
-
-        Raises:
-            CheckpointError: if it belongs to another system, vocabulary or corpus.
-        """
-        if checkpoint.state["system"] != self.config.system:
-            raise CheckpointError(
-                f"the checkpoint is of {checkpoint.state['system']}, this run is {self.config.system}."
-            )
-        saved, mine = checkpoint.state["space"]["vocab_size"], self.source.space.vocab_size
-        if saved != mine:
-            raise CheckpointError(f"the checkpoint has a vocabulary of {saved} tokens, this run one of {mine}.")
-        tensors = {
-            name.removeprefix("learner_"): group
-            for name, group in checkpoint.tensors.items()
-            if name.startswith("learner_")
-        }
-        reference = ray.put(tensors)
-        for name, group in self._learner_groups().items():
-            on_learners(group, lambda learner: learner.load_tensors(ray.get(reference)), name)
-        self.step_count = checkpoint.step
-        self.restore_extra_state(checkpoint.state)
-        self.weights = Weights(checkpoint.state["weights_version"] - 1, {})
-        prefix = "published_"
-        self.publish({n.removeprefix(prefix): g for n, g in checkpoint.tensors.items() if n.startswith(prefix)})
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """What Tune calls.

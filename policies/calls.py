@@ -1,8 +1,7 @@
 """Calls to groups of workers: an exception inside a worker comes back as data and is raised on the driver.
 
-RLlib turns an exception in a remote runner into a sleep, an exit and a silent restart, and one in the only remote learner
-into an empty result for ever (facts/ray.md, traps 2 and 4). Here neither can happen: the worker never raises, and an
-empty result is an error.
+RLlib turns an exception in a remote runner into a sleep, an exit and a silent restart, and one in the only remote
+learner into an empty result for ever. Here neither can happen: the worker never raises, and an empty result is an error.
 """
 
 import traceback
@@ -64,7 +63,7 @@ def raise_failure(failure: Failure) -> None:
         failure: what the worker returned.
 
     Raises:
-        RlganError: the worker's own error, or a WorkerError with its traceback.
+        WorkerError: with the worker's traceback, where its exception was none of rlgan's; those are raised as they are.
     """
     if failure.error is not None:
         raise failure.error

@@ -75,8 +75,8 @@ def collect_shards(
         if len(done) == num_shards:
             return [done[shard] for shard in range(num_shards)]
     raise WorkerError(
-        f"{num_shards - len(done)} of {num_shards} rollout shards are missing after {attempts} attempts: runners die, or "
-        f"take longer than rollout_timeout_seconds = {timeout_seconds:g}. The last checkpoint is intact."
+        f"{num_shards - len(done)} of {num_shards} rollout shards are missing after {attempts} attempts: runners die, "
+        f"or take longer than rollout_timeout_seconds = {timeout_seconds:g}. The last checkpoint is intact."
     )
 
 

@@ -217,6 +217,6 @@ class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
         training = getattr(self.hyperparameters, "discriminator_training", None)
         if training is not None and training.overlap and self.num_discriminator_learners == 0:
             raise ConfigError(
-                "training.discriminator_training.overlap: the discriminator can only be retrained beside the rollouts in "
-                "a process of its own; set num_discriminator_learners to 1."
+                "training.discriminator_training.overlap: the discriminator can only be retrained beside the rollouts "
+                "in a process of its own; set num_discriminator_learners to 1."
             )

@@ -40,16 +40,16 @@ class DiscriminatorTrainingConfig(BaseModel):
     num_negatives: int | None = Field(
         None,
         ge=1,
-        description="Sequences generated for a d-step, matched by as many real ones drawn without replacement. None: as "
-        "many as the training set has (released SeqGAN: 10,000).",
+        description="Sequences generated for a d-step, matched by as many real ones drawn without replacement. None: "
+        "as many as the training set has (released SeqGAN: 10,000).",
     )
     batch_size: int = Field(64, ge=2, description="Sequences a step, half real and half generated (released: 64).")
     lr: float = Field(1e-4, gt=0, description="Adam step size (released SeqGAN: 1e-4).")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay on all parameters (released: 0).")
     overlap: bool = Field(
         False,
-        description="Retrain while the next round is rolled out: its rewards come from the discriminator before (lag 1). "
-        "Needs at least one discriminator learner process.",
+        description="Retrain while the next round is rolled out: its rewards come from the discriminator before (lag 1)."
+        " Needs at least one discriminator learner process.",
     )
 
 
@@ -99,7 +99,7 @@ class DiscriminatorLearner(AdversarialLearner):
         return Fit(figures, logits)
 
     def _fit_once(self, fake_NT: Tensor, generator: torch.Generator) -> list[dict[str, float]]:
-        """k epochs on one set of negatives; the figures of every step of the last."""
+        """K epochs on one set of negatives; the figures of every step of the last."""
         config: DiscriminatorTrainingConfig = self.config.hyperparameters.discriminator_training
         count, half = min(len(fake_NT), len(self.real_NT)), config.batch_size // 2
         real_NT = self.real_NT[torch.randperm(len(self.real_NT), generator=generator)[:count]]

@@ -1,8 +1,8 @@
 """A learner whose steps are its own: plain torch steps with gradients summed over the learners by hand.
 
-RLlib's own path adds all losses into one backward pass and wraps every net in DDP, which is wrong for D(G(z)) losses, and
-its minibatching hangs on unequal shards. Here every learner gets the whole batch, works on rows rank, rank + world, ...,
-and divides its sum by the number of rows of all: two learners then do what one does.
+RLlib's own path adds all losses into one backward pass and wraps every net in DDP, which is wrong for D(G(z)) losses,
+and its minibatching hangs on unequal shards. Here every learner gets the whole batch, works on rows rank, rank + world,
+..., and its loss is its part of the loss of all: two learners then do what one does.
 """
 
 import math

@@ -8,7 +8,6 @@ says (its delayed update never takes effect), and the output is one logit instea
 # B sequences, T positions, R rollouts
 
 from functools import partial
-from time import perf_counter
 from typing import Any, Literal
 
 import ray
@@ -18,12 +17,11 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from torch import Tensor, nn
 
 from rlgan.discriminators import TextCNNDiscriminator, TextCNNDiscriminatorConfig
-from rlgan.errors import NonFiniteError
 from rlgan.models import RecurrentConfig, RecurrentGenerator
 from rlgan.objectives import action_values
 from rlgan.objectives.delayed_policy import delayed_weights
 from rlgan.objectives.policy_gradient import policy_gradient_loss
-from rlgan.policies.algorithm import AdversarialAlgorithm, Phase
+from rlgan.policies.algorithm import AdversarialAlgorithm
 from rlgan.policies.broadcast import StateDict
 from rlgan.policies.calls import on_learners
 from rlgan.policies.collect import split_evenly
@@ -31,13 +29,14 @@ from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DISCRIMINATOR, DiscriminatorTrainingConfig
 from rlgan.policies.likelihood import LikelihoodConfig, LikelihoodLearner
 from rlgan.policies.modules import net_spec
-from rlgan.policies.runner import BatchRunner
-from rlgan.rollouts import MonteCarloRollouts, sample_sequences
+from rlgan.policies.rounds import Phase, rollout_figures
+from rlgan.policies.token_runner import GENERATOR, TokenRunner
+from rlgan.rollouts import MonteCarloRollouts
 from rlgan.seeding import torch_generator
 from rlgan.token_rewards import ConstantRewards, MonteCarloRewards, RandomRewards, TokenRewards
-from rlgan.types import RolloutBatch, TokenSpace
+from rlgan.types import RolloutBatch
 
-GENERATOR, ROLLOUT_POLICY = "generator", "rollout_policy"
+ROLLOUT_POLICY = "rollout_policy"
 ADVANTAGES = {
     "none": action_values.no_baseline_advantage,
     "batch_mean": action_values.batch_mean_advantage,
@@ -117,8 +116,8 @@ class SeqGANLearner(LikelihoodLearner):
         return {"loss": float(loss.detach()), "entropy": entropy, "grad_norm": norm / self.world_size}
 
 
-class SeqGANRunner(BatchRunner):
-    """Draws sequences and values every token of them."""
+class SeqGANRunner(TokenRunner):
+    """Draws sequences and values every token by Monte-Carlo rollouts, or by a control."""
 
     def build_nets(self) -> dict[str, nn.Module]:
         """Generator, roll-out policy and discriminator, and what the reward comes from.
@@ -138,59 +137,6 @@ class SeqGANRunner(BatchRunner):
         }
         self.token_rewards = sources[config.reward]
         return {GENERATOR: generator, ROLLOUT_POLICY: rollout_policy, DISCRIMINATOR: discriminator}
-
-    def draw(self, num_sequences: int, random: torch.Generator) -> Tensor:
-        """[B, T] sequences of the generator."""
-        space = self.config.space
-        uniform_BT = torch.rand(num_sequences, space.length, generator=random, device=self.device)
-        return sample_sequences(self.nets[GENERATOR], space, uniform_BT)  # type: ignore[arg-type]
-
-    def negatives(self, num_sequences: int, version: int, *place: int) -> Tensor:
-        """Sequences of the generator, for the discriminator to refuse.
-
-        Args:
-            num_sequences: how many.
-            version: the weights they must come from.
-            *place: step and shard, which the random numbers are drawn from.
-
-        Returns:
-            [N, T] int64 ids on the CPU.
-        """
-        self.require_version(version)
-        return self.draw(
-            num_sequences, torch_generator(self.config.seed, "negatives", *place, device=self.device)
-        ).cpu()
-
-    def rollout(self, num_sequences: int, version: int, *place: int) -> RolloutBatch:
-        """Sequences of the generator with the Monte-Carlo Q of every token.
-
-        Args:
-            num_sequences: how many.
-            version: the weights they must come from.
-            *place: step and shard, which the random numbers are drawn from.
-
-        Returns:
-            The batch, on the CPU.
-
-        Raises:
-            NonFiniteError: if a reward is NaN or infinite.
-        """
-        self.require_version(version)
-        started = perf_counter()
-        random = torch_generator(self.config.seed, "rollout", *place, device=self.device)
-        tokens_BT = self.draw(num_sequences, random)
-        reward_RBT = self.token_rewards(tokens_BT, random)
-        if not bool(torch.isfinite(reward_RBT).all()):
-            raise NonFiniteError("a reward of the discriminator is NaN or infinite; the last checkpoint is intact.")
-        action_value_BT = action_values.mc_action_value(reward_RBT) * self.config.space.mask(tokens_BT)
-        return RolloutBatch(
-            tokens_BT=tokens_BT.cpu(),
-            action_value_BT=action_value_BT.cpu(),
-            reward_B=reward_RBT[0, :, -1].cpu(),
-            weights_version=version,
-            seconds=perf_counter() - started,
-            num_completions=reward_RBT[:, :, :-1].numel(),
-        )
 
 
 class SeqGANConfig(AdversarialConfig):
@@ -278,7 +224,7 @@ class SeqGAN(AdversarialAlgorithm):
         return theta
 
     def _publish_generator(self) -> None:
-        """theta to the runners; beta = theta with it, unless it is delayed and the adversarial rounds have begun."""
+        """Theta to the runners; beta = theta with it, unless it is delayed and the adversarial rounds have begun."""
         theta = self._theta()
         delayed = self.config.hyperparameters.rollout_delay > 0 and self.report.phase == "adversarial"
         self.publish({GENERATOR: theta} if delayed else {GENERATOR: theta, ROLLOUT_POLICY: theta})
@@ -346,7 +292,7 @@ class SeqGAN(AdversarialAlgorithm):
         return {f"disc/{name}": value for name, value in fit.figures.items()}
 
     def _delay_rollout_policy(self) -> None:
-        """beta follows theta by the delayed rule, where there is one."""
+        """Beta follows theta by the delayed rule, where there is one."""
         rate = self.config.hyperparameters.rollout_delay
         if rate > 0:
             nets = self.weights.nets
@@ -368,27 +314,3 @@ class SeqGAN(AdversarialAlgorithm):
         """
         if state["discriminator_busy"]:
             self.discriminator_group.resume_busy()
-
-
-def rollout_figures(batch: RolloutBatch, space: TokenSpace) -> dict[str, float]:
-    """Figures of a rollout by TensorBoard tag.
-
-    Args:
-        batch: the joined shards.
-        space: what counts as filling.
-
-    Returns:
-        Rewards, how many positions had no spread of Q at all, and rates.
-    """
-    mask_BT = space.mask(batch.tokens_BT)
-    spread_T = torch.stack(
-        [q[m].std(unbiased=False) for q, m in zip(batch.action_value_BT.T, mask_BT.T, strict=True) if m.any()]
-    )
-    num_tokens = float(batch.num_completions * space.length / 2 + mask_BT.sum())
-    return {
-        "gen/reward_mean": float(batch.reward_B.mean()),
-        "gen/reward_std": float(batch.reward_B.std(unbiased=False)),
-        "gen/frac_reward_zero_std": float((spread_T == 0).float().mean()),
-        "rollout/completions_per_s": batch.num_completions / batch.seconds,
-        "rollout/tokens_per_s": num_tokens / batch.seconds,
-    }

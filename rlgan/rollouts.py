@@ -87,7 +87,7 @@ class MonteCarloRollouts:
         return completed_PRBT
 
     def _draw(self, policy: TokenPolicy, base_state: State, states: list[Tensor], uniform_ARB: Tensor) -> Tensor:
-        """The next token of all active rows: A prefixes, of which the newest still shares its state between rollouts."""
+        """The next token of all active rows: A prefixes; rollouts of the newest still share their state."""
         num_active, num_rollouts, batch = uniform_ARB.shape
         drawn_ARB = torch.empty(uniform_ARB.shape, dtype=torch.int64, device=uniform_ARB.device)
         newest_BR = _sample_rows(policy, base_state, uniform_ARB[-1].t(), self.limits.logits, self.space.vocab_size)
@@ -108,7 +108,7 @@ class MonteCarloRollouts:
             completed_PRBT: [P, R, B, T] from `complete`.
 
         Returns:
-            [R, B, T] float: entry [r, b, t] belongs to rollout r after token t; the last column is the finished sequence.
+            [R, B, T] float: entry [r, b, t] belongs to rollout r after token t; the last column is the whole sequence.
         """
         batch, length = tokens_BT.shape
         rows_NT = torch.cat([completed_PRBT.reshape(-1, length), tokens_BT])

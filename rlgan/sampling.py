@@ -47,7 +47,7 @@ def inverse_cdf_sample(logits_NV: Tensor, uniform_NK: Tensor) -> Tensor:
 
 
 def _first_above(cumulative_NV: Tensor, uniform_NK: Tensor) -> tuple[Tensor, Tensor]:
-    """The first index whose cumulative weight exceeds uniform x total, and where in its step the number fell, in [0, 1)."""
+    """The first index whose cumulative weight exceeds uniform x total, and where in its step that is, in [0, 1)."""
     total_N1 = cumulative_NV[:, -1:]
     target_NK = torch.minimum(uniform_NK * total_N1, total_N1 * _LARGEST_BELOW_ONE).contiguous()
     index_NK = torch.searchsorted(cumulative_NV, target_NK, right=True)

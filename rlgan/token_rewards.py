@@ -1,4 +1,4 @@
-"""Where the reward of every drawn token comes from: Monte-Carlo rollouts, or a control that ignores the discriminator."""
+"""Where the reward of every token comes from: Monte-Carlo rollouts, or a control that ignores the discriminator."""
 
 # B sequences, T positions, R rollouts
 

@@ -1,4 +1,4 @@
-"""Log-probability and entropy of a softmax output layer without ever holding the [N, V] logits for the backward pass."""
+"""Log-probability and entropy of a softmax output layer without holding the [N, V] logits for the backward pass."""
 
 # N rows, H hidden, V vocabulary
 

@@ -61,7 +61,7 @@ def batch_mean_advantage(action_value_BT: Tensor, mask_BT: Tensor) -> Tensor:
 def prefix_value_advantage(action_value_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """A(s_t, a_t) = Q(s_t, a_t) - V(s_t), where V(s_t) is read off the rollouts of the prefix before the token.
 
-        V(s_t) = E_{a ~ G} Q(s_t, a) = E[D(Y) | y_1..t-1], estimated by Q(s_{t-1}, a_{t-1});   V(s_1) = batch mean of Q_1
+        V(s_t) = E_{a ~ G} Q(s_t, a) = E[D(Y) | y_1..t-1], estimated by Q(s_{t-1}, a_{t-1});   V(s_1) = mean of Q_1
 
     Rollouts of y_1..t-1 draw their own y_t, so for t > 1 the baseline does not depend on the token it is taken from and
     the gradient stays unbiased. No critic is needed. Holds when the roll-out policy is the policy.

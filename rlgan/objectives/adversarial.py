@@ -11,8 +11,8 @@ def binary_cross_entropy(logit_real_B: Tensor, logit_fake_B: Tensor) -> Tensor:
 
         loss = 1/2 ( - E_real[log D] - E_fake[log(1 - D)] ),   D = sigmoid(logit)
 
-    Reduction: mean over each half, then their mean. Equal numbers make it the mean over the joint batch, which is what the
-    released code takes; the paper has the sum of the two means, twice this.
+    Reduction: mean over each half, then their mean. Equal numbers make it the mean over the joint batch, which is what
+    the released code takes; the paper has the sum of the two means, twice this.
 
     Args:
         logit_real_B: [B] logits of real sequences, high for real.

@@ -10,8 +10,8 @@ def policy_gradient_loss(log_prob_BT: Tensor, advantage_BT: Tensor, mask_BT: Ten
 
         loss = - sum_b sum_t A(s_t, a_t) log G(y_t | y_1..t-1)
 
-    Reduction: sum over T and sum over B, as in the released code (generator.py:108-113). The AAAI text has a factor 1/T,
-    the arXiv text has none; neither averages over the batch in code. The caller divides when it wants a mean.
+    Reduction: sum over T and sum over B, as in the released code (generator.py:108-113). The AAAI text has a factor
+    1/T, the arXiv text has none; neither averages over the batch in code. The caller divides when it wants a mean.
 
     Args:
         log_prob_BT: [B, T] nats, with gradient.
