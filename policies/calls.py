@@ -1,7 +1,7 @@
 """Calls to groups of workers: an exception inside a worker comes back as data and is raised on the driver.
 
 RLlib turns an exception in a remote runner into a sleep, an exit and a silent restart, and one in the only remote
-learner into an empty result for ever. Here neither can happen: the worker never raises, and an empty result is an error.
+learner into an empty result for ever. Here neither can happen: the worker never raises, and no answer is an error.
 """
 
 import traceback

@@ -1,10 +1,11 @@
 """What a checkpoint holds of an adversarial algorithm, and how the algorithm goes on from it."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import ray
 
-from rlgan.checkpoint import Checkpoint
+from rlgan.checkpoint import Checkpoint, require_match
 from rlgan.errors import CheckpointError
 from rlgan.policies.broadcast import StateDict, Weights
 from rlgan.policies.calls import on_learners
@@ -29,17 +30,11 @@ def take_checkpoint(algorithm: "AdversarialAlgorithm") -> Checkpoint:
         groups = on_learners(group, lambda learner: learner.tensors() if learner.rank == 0 else {}, name)[0]
         tensors |= {_LEARNER + net: values for net, values in groups.items()}
     tensors |= {_PUBLISHED + net: dict(values) for net, values in algorithm.weights.nets.items()}
-    space = algorithm.source.space
     state = {
         "system": algorithm.config.system,
         "weights_version": algorithm.weights.version,
         "corpus": {"fingerprint": algorithm.source.fingerprint(), "name": algorithm.source.name},
-        "space": {
-            "vocab_size": space.vocab_size,
-            "length": space.length,
-            "start_id": space.start_id,
-            "end_id": space.end_id,
-        },
+        "space": asdict(algorithm.source.space),
         **algorithm.extra_state(),
     }
     return Checkpoint(
@@ -59,14 +54,17 @@ def put_checkpoint(algorithm: "AdversarialAlgorithm", checkpoint: Checkpoint) ->
         checkpoint: what `take_checkpoint` returned, in this or another process.
 
     Raises:
-        CheckpointError: if it belongs to another system or vocabulary.
+        CheckpointError: if it belongs to another system, vocabulary or architecture.
     """
-    state = checkpoint.state
-    if state["system"] != algorithm.config.system:
-        raise CheckpointError(f"the checkpoint is of {state['system']}, this run is {algorithm.config.system}.")
-    saved, mine = state["space"]["vocab_size"], algorithm.source.space.vocab_size
+    state, config = checkpoint.state, algorithm.config
+    training = config.hyperparameters.model_dump(mode="json")
+    architecture = {name: training[name] for name in ("generator", "discriminator")}
+    require_match(checkpoint, algorithm.source.tokenizer_json(), {"system": config.system, "training": architecture})
+    saved, mine = state["space"], asdict(algorithm.source.space)
     if saved != mine:
-        raise CheckpointError(f"the checkpoint has a vocabulary of {saved} tokens, this run one of {mine}.")
+        raise CheckpointError(
+            f"the checkpoint's sequences are {saved}, this run's are {mine}. Give the same data options."
+        )
     reference = ray.put(_with_prefix(checkpoint, _LEARNER))
     for name, group in algorithm.learner_groups().items():
         on_learners(group, lambda learner: learner.load_tensors(ray.get(reference)), name)

@@ -48,8 +48,8 @@ class DiscriminatorTrainingConfig(BaseModel):
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay on all parameters (released: 0).")
     overlap: bool = Field(
         False,
-        description="Retrain while the next round is rolled out: its rewards come from the discriminator before (lag 1)."
-        " Needs at least one discriminator learner process.",
+        description="Retrain while the next round is rolled out; its rewards come from the one before (lag 1). "
+        "Needs at least one discriminator learner process.",
     )
 
 

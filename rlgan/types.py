@@ -16,8 +16,8 @@ class TokenSpace:
 
     Example:
         `TokenSpace(vocab_size=5000, length=20)` is the SeqGAN oracle task: exactly 20 ids in [0, 5000), and id 0 is
-        both an ordinary token and the one fed before the first. `TokenSpace(4704, 26, start_id=1, end_id=2)` is padded text:
-        at most 26 ids; after the first 2 every further id is 2 as well.
+        both an ordinary token and the one fed before the first. `TokenSpace(4704, 26, start_id=1, end_id=2)` is padded
+        text: at most 26 ids; after the first 2 every further id is 2 as well.
 
     Attributes:
         vocab_size: V, number of ids, special ones included.

@@ -46,8 +46,8 @@ class TextCNN(nn.Module):
     """tokens -> one logit a sequence, high for real.
 
     Windows of several widths over the embedded text, maximum over time, ReLU, a highway layer with separate maps for
-    gate and transform (gate offset 0), dropout, a linear output. The paper has a sigmoid output, its code a two-way softmax;
-    one logit is both: it is the difference of the two.
+    gate and transform (gate offset 0), dropout, a linear output. The paper has a sigmoid output, its code a two-way
+    softmax; one logit is both: it is the difference of the two.
     """
 
     def __init__(self, space: TokenSpace, config: TextCNNConfig, init: torch.Generator) -> None:
