@@ -7,6 +7,7 @@ says (its delayed update never takes effect), and the output is one logit instea
 
 # B sequences, T positions, R rollouts
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -126,10 +127,10 @@ class SeqGANRunner(TokenRunner):
             The nets by name.
         """
         config: SeqGANHyperparameters = self.config.hyperparameters
-        space, init = self.config.space, torch_generator(0, "replaced by the first broadcast")
-        generator, rollout_policy = (RecurrentGenerator(space, config.generator, init) for _ in range(2))
-        discriminator = TextCNNDiscriminator(space, config.discriminator, init)
-        rollouts = MonteCarloRollouts(space, config.num_rollouts)
+        init = torch_generator(0, "replaced by the first broadcast")
+        generator, rollout_policy = self.config.build_generator(init), self.config.build_generator(init)
+        discriminator = self.config.build_discriminator(init)
+        rollouts = MonteCarloRollouts(self.config.space, config.num_rollouts)
         sources: dict[str, TokenRewards] = {
             "discriminator": MonteCarloRewards(rollouts, rollout_policy, discriminator.reward),
             "constant": ConstantRewards(),
@@ -156,8 +157,12 @@ class SeqGANConfig(AdversarialConfig):
         Returns:
             Its spec.
         """
-        build = partial(RecurrentGenerator, self.space, self.hyperparameters.generator)
-        return {GENERATOR: net_spec(self, GENERATOR, build)}
+        return {GENERATOR: net_spec(self, GENERATOR, self.build_generator)}
+
+    @property
+    def build_generator(self) -> Callable[[torch.Generator], RecurrentGenerator]:
+        """Makes the generator from a source of initial values."""
+        return partial(RecurrentGenerator, self.space, self.hyperparameters.generator)
 
     def discriminator_module(self) -> RLModuleSpec:
         """The text CNN.
@@ -165,8 +170,12 @@ class SeqGANConfig(AdversarialConfig):
         Returns:
             Its spec.
         """
-        build = partial(TextCNNDiscriminator, self.space, self.hyperparameters.discriminator)
-        return net_spec(self, DISCRIMINATOR, build)
+        return net_spec(self, DISCRIMINATOR, self.build_discriminator)
+
+    @property
+    def build_discriminator(self) -> Callable[[torch.Generator], TextCNNDiscriminator]:
+        """Makes the discriminator from a source of initial values."""
+        return partial(TextCNNDiscriminator, self.space, self.hyperparameters.discriminator)
 
     def smallest_corpus(self) -> int:
         """One batch of the pre-training.
@@ -297,6 +306,16 @@ class SeqGAN(AdversarialAlgorithm):
         if rate > 0:
             nets = self.weights.nets
             self.publish({ROLLOUT_POLICY: delayed_weights(nets[ROLLOUT_POLICY], nets[GENERATOR], rate)})
+
+    def generator(self) -> RecurrentGenerator:
+        """The generator as the runners have it.
+
+        Returns:
+            A copy on the CPU.
+        """
+        generator: RecurrentGenerator = self.config.build_generator(torch_generator(0, "replaced below"))
+        generator.load_state_dict(self.weights.nets[GENERATOR])
+        return generator.eval()
 
     def extra_state(self) -> dict[str, Any]:
         """Whether a retraining is under way.
