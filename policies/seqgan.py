@@ -7,6 +7,7 @@ says (its delayed update never takes effect), and the output is one logit instea
 
 # B sequences, T positions, R rollouts
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -170,6 +171,10 @@ class SeqGANConfig(AdversarialConfig):
         Returns:
             Its spec.
         """
+        config, length = self.hyperparameters.discriminator, self.space.length
+        dropped = sorted(set(config.windows) - {window for window, _ in config.fitting(length)})
+        if dropped:
+            logging.getLogger(__name__).warning("windows %s are longer than the %d tokens: dropped", dropped, length)
         return net_spec(self, DISCRIMINATOR, self.build_discriminator)
 
     @property

@@ -2,7 +2,6 @@
 
 # B sequences, T positions, E embedding, F all filters
 
-import warnings
 from collections.abc import Iterable
 
 import torch
@@ -41,6 +40,23 @@ class TextCNNConfig(BaseModel):
             raise ValueError(f"one number of filters a window: got {len(windows)} windows and {len(filters)} numbers")
         return filters
 
+    def fitting(self, length: int) -> list[tuple[int, int]]:
+        """The windows that fit into a text; the others are dropped.
+
+        Args:
+            length: T, tokens.
+
+        Returns:
+            (window, number of filters) pairs.
+
+        Raises:
+            ValueError: if none fits.
+        """
+        pairs = [(w, f) for w, f in zip(self.windows, self.filters, strict=True) if w <= length]
+        if not pairs:
+            raise ValueError(f"no window fits into {length} tokens: windows are {self.windows}; add a shorter one.")
+        return pairs
+
 
 class TextCNN(nn.Module):
     """tokens -> one logit a sequence, high for real.
@@ -52,16 +68,7 @@ class TextCNN(nn.Module):
 
     def __init__(self, space: TokenSpace, config: TextCNNConfig, init: torch.Generator) -> None:
         super().__init__()
-        fitting = [(w, f) for w, f in zip(config.windows, config.filters, strict=True) if w <= space.length]
-        dropped = [w for w in config.windows if w > space.length]
-        if not fitting:
-            raise ValueError(
-                f"no window fits into {space.length} tokens: windows are {config.windows}; add a shorter one."
-            )
-        if dropped:
-            warnings.warn(
-                f"windows {dropped} are longer than the {space.length} tokens of a text: dropped", stacklevel=2
-            )
+        fitting = config.fitting(space.length)
         num_features = sum(filters for _, filters in fitting)
         self.embedding = nn.Embedding(space.vocab_size, config.embedding_size)
         convolutions = [nn.Linear(w * config.embedding_size, f) for w, f in fitting]

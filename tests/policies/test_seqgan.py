@@ -124,6 +124,13 @@ def test_g_steps_retrain_the_discriminator_only_every_so_often() -> None:
     algorithm.stop()
 
 
+def test_windows_longer_than_the_text_are_dropped_with_a_note(caplog: pytest.LogCaptureFixture) -> None:
+    tiny(discriminator={"windows": (1, 9), "filters": (4, 4)}).build_algo().stop()
+    assert [r.message for r in caplog.records if r.name == "rlgan.policies.seqgan"] == [
+        "windows [9] are longer than the 6 tokens: dropped"
+    ]
+
+
 def test_too_little_data_is_refused_before_any_actor() -> None:
     with pytest.raises(DataError, match="do not fill one batch"):
         tiny(likelihood={"batch_size": 500}).build_algo()
