@@ -183,7 +183,7 @@ def test_non_finite_loss_stops_the_run_and_changes_nothing() -> None:
 def test_a_checkpoint_of_another_vocabulary_is_refused() -> None:
     checkpoint = final(tiny(), 1)
     other = tiny().data(vocab_size=30).build_algo()
-    with pytest.raises(CheckpointError, match="'vocab_size': 20.*'vocab_size': 30"):
+    with pytest.raises(CheckpointError, match=r"'vocab_size': 20.*'vocab_size': 30"):
         other.restore_checkpoint(checkpoint)
     other.stop()
 
