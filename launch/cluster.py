@@ -1,0 +1,196 @@
+"""Ray for one run: a private one on this machine or a cluster at an address, within bounds of time, without noise."""
+
+import contextlib
+import ipaddress
+import logging
+import math
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlgan.errors import ClusterError
+from rlgan.launch.run_config import WorkerConfig
+
+WORKERS_PER_CORE = 4
+WORKER_BYTES = 500 * 2**20
+"""Resident memory of a rollout or learner process (490 MB measured, facts/ray.md)."""
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def quiet_ray() -> None:
+    """Keep Ray's and RLlib's notices off the terminal; what the user has set in the environment stays."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    for logger in ("ray", "ray.rllib", "ray.tune", "ray.train"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def ray_for(workers: WorkerConfig, required_cpus: float) -> Iterator[None]:
+    """Ray while a run lasts. Only what was started here is stopped.
+
+    Args:
+        workers: where, and how long to wait.
+        required_cpus: what the workers of the run ask for together.
+
+    Yields:
+        Nothing; Ray is initialised.
+    """
+    import ray
+
+    quiet_ray()
+    if workers.address is None:
+        require_local_resources(math.ceil(required_cpus))
+        folder = Path(tempfile.mkdtemp(prefix="rlgan-", dir=_short_folder()))
+        try:
+            _start_private_ray(math.ceil(required_cpus), folder)
+            yield
+        finally:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    require_listener(workers.address, workers.connect_timeout)
+    try:
+        _connect(workers.address, workers.connect_timeout)
+        _wait_for_cpus(workers.address, required_cpus, workers.wait)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def require_local_resources(num_workers: int, num_cores: int | None = None, free_bytes: int | None = None) -> None:
+    """Refuse more worker processes than this machine can bear.
+
+    Args:
+        num_workers: processes of one CPU each.
+        num_cores: of this machine; None: ask it.
+        free_bytes: its free memory; None: ask it.
+
+    Raises:
+        ClusterError: with the numbers.
+    """
+    num_cores = num_cores or len(os.sched_getaffinity(0))
+    free_bytes = free_bytes or os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    advice = "Ask for fewer --num-env-runners and learners, or give the --address of a larger cluster."
+    if num_workers > WORKERS_PER_CORE * num_cores:
+        raise ClusterError(
+            f"the run asks for {num_workers} worker processes; this machine has {num_cores} CPUs, enough for "
+            f"{WORKERS_PER_CORE * num_cores}. {advice}"
+        )
+    if num_workers * WORKER_BYTES > free_bytes:
+        raise ClusterError(
+            f"the run asks for {num_workers} worker processes of about {WORKER_BYTES / 2**30:.1f} GiB each; this "
+            f"machine has {free_bytes / 2**30:.1f} GiB of free memory. {advice}"
+        )
+
+
+def require_listener(address: str, timeout_seconds: float) -> None:
+    """Refuse an address where nothing answers, before Ray waits for it.
+
+    Args:
+        address: "auto" or HOST:PORT.
+        timeout_seconds: how long to wait for the TCP connection.
+
+    Raises:
+        ClusterError: if it is no address, or nothing listens there.
+    """
+    if address == "auto":
+        return
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isdigit() and 0 < int(port) < 65536) or "/" in address:
+        raise ClusterError(f"--address {address}: expected HOST:PORT of the head node, such as 10.0.0.5:6379, or auto.")
+    try:
+        socket.create_connection((_bare(host), int(port)), timeout=timeout_seconds).close()
+    except OSError as error:
+        problem = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        raise ClusterError(
+            f"--address {address}: {problem} within {timeout_seconds:g} s. Is the head node up, and is this its port "
+            "(`ray start --head --port=6379`)?"
+        ) from None
+
+
+def _bare(host: str) -> str:
+    """The host without the brackets of an IPv6 address."""
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(host.strip("[]")))
+    return host
+
+
+def _short_folder() -> str:
+    """Where Ray's sockets go: their paths must stay below 108 bytes."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) <= 20 else "/tmp"
+
+
+def _start_private_ray(num_cpus: int, folder: Path) -> None:
+    """A Ray of this process alone, with a CPU for every worker so that none waits for ever."""
+    import ray
+
+    before = os.umask(0o077)  # Ray writes its access token into the home directory
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(len(os.sched_getaffinity(0)), num_cpus),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(folder),
+        )
+    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+        raise ClusterError(f"Ray did not start on this machine: {_first_line(error)}. Its logs: {folder}.") from error
+    finally:
+        os.umask(before)
+
+
+def _connect(address: str, timeout_seconds: float) -> None:
+    """Join a cluster. Ray may wait for ever in C++, so that the only sure bound is the end of this process."""
+    import ray
+
+    def give_up() -> None:
+        sys.stderr.write(
+            f"rlgan: --address {address}: something listens there, but no Ray answered within {timeout_seconds:g} s. "
+            "Is it the port of the head node, and of this Ray version?\n"
+        )
+        sys.stderr.flush()
+        os._exit(ClusterError.exit_code)
+
+    timer = threading.Timer(timeout_seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:
+        text = _first_line(error)
+        hint = " Does the cluster need a token (`ray get-auth-token`)?" if "auth" in text.lower() else ""
+        raise ClusterError(f"--address {address}: {text}.{hint}") from error
+    finally:
+        timer.cancel()
+
+
+def _wait_for_cpus(address: str, required: float, wait_seconds: float) -> None:
+    """Until the cluster has the CPUs."""
+    import ray
+
+    deadline = time.monotonic() + wait_seconds
+    while (there := float(ray.cluster_resources().get("CPU", 0.0))) < required:
+        if time.monotonic() >= deadline:
+            raise ClusterError(
+                f"--address {address}: the run asks for {required:g} CPUs, the cluster has {there:g} (waited "
+                f"{wait_seconds:g} s). Ask for fewer workers, add nodes, or raise --wait."
+            )
+        time.sleep(min(1.0, wait_seconds))
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of what an exception says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,107 @@
+"""Ctrl-C and SIGTERM: the round in hand is finished or given up, then a checkpoint; a second signal ends at once."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE_SECONDS = 4.0
+EXIT_SECONDS = 20.0
+
+
+class Interrupts:
+    """Handles the two signals while a run lasts.
+
+    Outside `finish_round` a signal raises KeyboardInterrupt where it arrives. Inside, the round may go on for
+    GRACE_SECONDS before that. EXIT_SECONDS after the first signal the process ends in any case.
+
+    Example:
+        `with Interrupts() as interrupts: ...; with interrupts.finish_round(): algorithm.train()`
+
+    Attributes:
+        signal: the first one that came; None so far.
+    """
+
+    def __init__(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        self.signal: signal.Signals | None = None
+        self._grace_seconds = grace_seconds
+        self._in_round = False
+        self._gives_up = False
+        self._before: dict[signal.Signals, object] = {}
+        self._timers: list[threading.Timer] = []
+
+    def __enter__(self) -> "Interrupts":
+        self.install()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def install(self) -> None:
+        """Take the signals; again after anything that replaces handlers, as `ray.init` does."""
+        for number in SIGNALS:
+            before = signal.signal(number, self._handle)
+            self._before.setdefault(number, before)
+
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with: 128 and the number of the signal (SIGINT where none was recorded)."""
+        return 128 + (self.signal or signal.SIGINT)
+
+    def finish_round(self) -> "_Round":
+        """A stretch that a signal lets go on for a while.
+
+        Returns:
+            A context manager.
+        """
+        return _Round(self)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """First signal: stop soon. Second: stop now."""
+        if self._gives_up and self._in_round:
+            self._in_round = False
+            raise KeyboardInterrupt
+        if self.signal is not None and not self._gives_up:
+            _exit_now(128 + number)
+        if self.signal is None:
+            self.signal = signal.Signals(number)
+            self._after(EXIT_SECONDS, lambda: _exit_now(self.exit_code))
+            if not self._in_round:
+                raise KeyboardInterrupt
+            self._after(self._grace_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        """Wake the main thread, which may wait for a worker, with a signal of our own."""
+        self._gives_up = True
+        signal.pthread_kill(threading.main_thread().ident or 0, self.signal or signal.SIGINT)
+
+    def _after(self, seconds: float, action: object) -> None:
+        """Do something later, in a thread that keeps nothing alive."""
+        timer = threading.Timer(seconds, action)  # type: ignore[arg-type]
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
+
+class _Round:
+    """The context manager of `finish_round`."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
+
+    def __enter__(self) -> None:
+        self._interrupts._in_round = True
+
+    def __exit__(self, *error: object) -> None:
+        self._interrupts._in_round = False
+
+
+def _exit_now(code: int) -> None:
+    """End this process without any clean-up; a private Ray ends with it."""
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,58 @@
+"""Runs to start from: `quick` ends within minutes on two cores, `paper` has the settings that were published."""
+
+from collections.abc import Callable
+
+from rlgan.data import CorpusConfig
+from rlgan.launch.run_config import LogConfig, RunConfig
+from rlgan.policies import SeqGANHyperparameters
+from rlgan.policies.discriminator import DiscriminatorTrainingConfig
+from rlgan.policies.likelihood import LikelihoodConfig
+
+
+def seqgan_quick() -> RunConfig:
+    """SeqGAN on the built-in oracle within ten minutes on two cores.
+
+    Returns:
+        Shorter pre-training and fewer, smaller retrainings than released; the nets are as in the paper.
+    """
+    return RunConfig(
+        training=SeqGANHyperparameters(
+            likelihood=LikelihoodConfig(epochs=20),
+            discriminator_training=DiscriminatorTrainingConfig(
+                pretrain_steps=5, d_steps=1, epochs=1, num_negatives=1000
+            ),
+            rounds=100,
+            num_rollouts=8,
+        ),
+        data=CorpusConfig(),
+        log=LogConfig(eval_every=10, eval_samples=1000),
+    )
+
+
+def seqgan_paper() -> RunConfig:
+    """SeqGAN as its authors released it (LantaoYu/SeqGAN, e2b52fb): hours on a CPU.
+
+    Returns:
+        120 epochs of likelihood, 50 d-steps, 200 rounds with g=1, d=5, k=3, 16 rollouts and no baseline.
+    """
+    return RunConfig(
+        training=SeqGANHyperparameters(
+            likelihood=LikelihoodConfig(epochs=120, batch_size=64, lr=0.01, max_grad_norm=5.0),
+            discriminator_training=DiscriminatorTrainingConfig(
+                pretrain_steps=50, g_steps=1, d_steps=5, epochs=3, num_negatives=None, batch_size=64, lr=1e-4
+            ),
+            rounds=200,
+            batch_size=64,
+            num_rollouts=16,
+            lr=0.01,
+            max_grad_norm=5.0,
+            advantage="none",
+            standardise=False,
+            rollout_delay=0.0,
+        ),
+        data=CorpusConfig(),
+        log=LogConfig(eval_every=5, eval_samples=10_000),
+    )
+
+
+SEQGAN: dict[str, Callable[[], RunConfig]] = {"quick": seqgan_quick, "paper": seqgan_paper}

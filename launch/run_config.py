@@ -1,0 +1,143 @@
+"""The configuration of a whole run: what config.yaml holds, what a recipe returns and what the options change."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from rlgan.data import CorpusConfig
+from rlgan.policies import SeqGANConfig, SeqGANHyperparameters
+
+
+class WorkerConfig(BaseModel):
+    """Where the work is done. More workers change the speed, never the mathematics."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    num_env_runners: int = Field(
+        0, ge=0, le=10_000, description="Rollout processes; 0 rolls out in the driver process."
+    )
+    num_learners: int = Field(
+        0, ge=0, le=1_000, description="Learner processes of the generator; 0 learns in the driver process."
+    )
+    num_discriminator_learners: int = Field(
+        0, ge=0, le=1_000, description="Learner processes of the discriminator; 0: the driver process."
+    )
+    rollout_timeout: float = Field(
+        600.0, gt=0, le=1e6, description="Seconds a rollout may take before its process is given up."
+    )
+    address: str | None = Field(
+        None,
+        min_length=1,
+        description="HOST:PORT of a running Ray cluster, or auto for the one on this machine. None starts a "
+        "private Ray here, which ends with the run.",
+    )
+    connect_timeout: float = Field(
+        30.0, gt=0, le=3600, description="Seconds to wait for the cluster at --address to answer."
+    )
+    wait: float = Field(
+        0.0,
+        ge=0,
+        le=1e6,
+        description="Seconds to wait until the cluster has the CPUs this run asks for (default 0: give up at once).",
+    )
+
+
+class LogConfig(BaseModel):
+    """How often a run is measured and saved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    eval_every: int = Field(10, ge=0, description="Rounds between two evaluations; 0: only at the end of each phase.")
+    eval_samples: int = Field(1000, ge=1, le=1_000_000, description="Sequences generated for an evaluation.")
+    checkpoint_every: int = Field(
+        50, ge=0, description="Rounds between two checkpoints; 0: by the clock and at the end of phases."
+    )
+    checkpoint_minutes: float = Field(
+        5.0, gt=0, le=1e6, description="Minutes after which a round is followed by a checkpoint."
+    )
+    keep_checkpoints: int = Field(2, ge=2, le=1000, description="Verified checkpoints to keep.")
+
+
+class RunConfig(BaseModel):
+    """Everything that determines a SeqGAN run, but for where it is written.
+
+    Example:
+        `RunConfig(training=SeqGANHyperparameters(rounds=40), data=CorpusConfig(data="poems.txt"))`
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    algorithm_class: ClassVar[type[SeqGANConfig]] = SeqGANConfig
+
+    system: Literal["seqgan"] = Field("seqgan", description="Which system is trained.")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="Seed of every random choice of the run but the split of the data."
+    )
+    training: SeqGANHyperparameters = SeqGANHyperparameters()
+    data: CorpusConfig = CorpusConfig()
+    workers: WorkerConfig = WorkerConfig()
+    log: LogConfig = LogConfig()
+
+    def to_yaml(self) -> str:
+        """The text of config.yaml, which `--config` reads back.
+
+        Returns:
+            YAML with the sections seed, training, data, workers and log.
+        """
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def algorithm_config(self, tokenizer_json: str | None = None) -> Any:
+        """The configuration of the RLlib algorithm.
+
+        Args:
+            tokenizer_json: the vocabulary of the checkpoint to go on from; None builds one from the data.
+
+        Returns:
+            An unvalidated AlgorithmConfig: `build_algo()` checks it, reads the data and starts the workers.
+        """
+        config = self.algorithm_class()
+        config.hyperparameters, config.corpus = self.training, self.data
+        config.tokenizer_json = tokenizer_json
+        return (
+            config.env_runners(num_env_runners=self.workers.num_env_runners)
+            .learners(num_learners=self.workers.num_learners)
+            .discriminator_learners(self.workers.num_discriminator_learners)
+            .rollouts(timeout_seconds=self.workers.rollout_timeout)
+            .debugging(seed=self.seed)
+        )
+
+
+class Invocation(BaseModel):
+    """What one call of `rlgan train` is told beside the configuration of the run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: Literal["quick", "paper"] = Field(
+        "quick", description="Settings to start from: quick (default, minutes on 2 cores) or paper (as released)."
+    )
+    config: Path | None = Field(
+        None, description="YAML file over the recipe, such as the config.yaml of a run; options go over both."
+    )
+    run_dir: Path | None = Field(
+        None, description="Directory of the run's files (default: a new one, runs/SYSTEM-DATE-TIME)."
+    )
+    resume: str = Field(
+        "never",
+        min_length=1,
+        description="Go on from a checkpoint: auto (the newest of --run-dir, with its config.yaml; a fresh start where "
+        "there is none), a checkpoint or run directory (into a new --run-dir), or never.",
+    )
+    allow_data_change: bool = Field(
+        False, description="Resume although the data is not what the checkpoint was made of."
+    )
+    debug: bool = Field(False, description="Show the traceback of an error.")
+
+
+class TrainOptions(BaseModel):
+    """All options of `rlgan train seqgan`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    invocation: Invocation = Invocation()
+    run: RunConfig = RunConfig()

@@ -1,0 +1,161 @@
+"""The rounds of one run: train, record, measure, save, until the last round or an interrupt."""
+
+import contextlib
+import time
+from typing import Any
+
+from rlgan.checkpoint import Checkpoint, save_checkpoint
+from rlgan.errors import CheckpointError
+from rlgan.evaluation import evaluate_generator
+from rlgan.launch.generator import rebuild_generator
+from rlgan.launch.history import History, HistoryEntry
+from rlgan.launch.interrupts import Interrupts
+from rlgan.launch.progress import Progress
+from rlgan.launch.report import write_report
+from rlgan.launch.run_config import RunConfig
+from rlgan.launch.run_directory import RunDirectory
+from rlgan.launch.tensorboard import TensorBoardLog
+from rlgan.seeding import derive_seed
+
+MAX_FAILED_SAVES = 3
+SAMPLES_SHOWN = 20
+SNAPSHOT_SECONDS = 2.0
+"""Rounds longer than this leave a checkpoint in memory, for an interrupt in the middle of the next."""
+
+
+class TrainingRun:
+    """One run from the step the algorithm is at.
+
+    Attributes:
+        algorithm: an AdversarialAlgorithm, built and perhaps restored.
+        saved_step: step of the newest checkpoint on the disk; -1 before the first.
+    """
+
+    def __init__(
+        self,
+        algorithm: Any,
+        run: RunConfig,
+        directory: RunDirectory,
+        log: TensorBoardLog,
+        progress: Progress,
+        interrupts: Interrupts,
+    ) -> None:
+        self.algorithm = algorithm
+        self.saved_step = algorithm.step_count or -1
+        self._run, self._directory, self._log = run, directory, log
+        self._progress, self._interrupts = progress, interrupts
+        self._history = History(directory.path)
+        self._total_steps: int = algorithm.total_steps
+        self._saved_at = time.monotonic()
+        self._failed_saves = 0
+        self._health: dict[str, float] = {}
+        self._figures: dict[str, float] = {}
+        self._measured: object = None
+        self._snapshot: Checkpoint | None = None
+        self._is_whole = True
+
+    def run(self) -> int:
+        """All rounds that are left, then the report.
+
+        Returns:
+            0, or 128 and the number of the signal that ended it.
+        """
+        with contextlib.suppress(KeyboardInterrupt):
+            while self.algorithm.step_count < self._total_steps and self._interrupts.signal is None:
+                with self._interrupts.finish_round():
+                    self._round()
+            if self._interrupts.signal is None:
+                self._finish()
+                return 0
+        return self._stop()
+
+    def _round(self) -> None:
+        """One round and what is due after it."""
+        self._is_whole = False
+        self.algorithm.train()
+        self._is_whole = True
+        report = self.algorithm.report
+        report.figures |= self._health
+        self._health = {}
+        self._history.append(HistoryEntry(report.step, report.phase, "round", report.seconds, report.figures))
+        self._log.round(report, self.algorithm.source)
+        self._progress.round(report)
+        self._snapshot = self.algorithm.checkpoint() if report.seconds > SNAPSHOT_SECONDS else None
+        log, is_last = self._run.log, report.step == self._total_steps
+        ends_phase = report.phase_round == report.phase_rounds
+        if ends_phase or is_last or (log.eval_every and report.step % log.eval_every == 0):
+            self._evaluate_once()
+        is_late = time.monotonic() - self._saved_at > 60 * log.checkpoint_minutes
+        is_due = log.checkpoint_every and report.step % log.checkpoint_every == 0
+        if ends_phase or is_last or is_late or is_due:
+            self._save(self._snapshot or self.algorithm.checkpoint())
+        if ends_phase and report.phase == "likelihood":
+            self._directory.write_tensors("likelihood", self.algorithm.weights.nets["generator"])
+
+    def _evaluate_once(self) -> None:
+        """Measure the generator unless it is the one that was measured last, as after a round of the discriminator."""
+        weights = self.algorithm.weights.nets["generator"]
+        if weights is not self._measured:
+            self._measured = weights
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        """Measure the generator as the runners have it, with random numbers of the step."""
+        started = time.monotonic()
+        report, source = self.algorithm.report, self.algorithm.source
+        seed = derive_seed(self._run.seed, "evaluation", report.step)
+        generator = rebuild_generator(
+            source.space, self._run.training.generator, self.algorithm.weights.nets["generator"]
+        )
+        evaluation = evaluate_generator(generator, source, self._run.log.eval_samples, seed)
+        self._figures = evaluation.figures
+        seconds = time.monotonic() - started
+        samples = [source.decode(tokens_T) for tokens_T in evaluation.samples_NT[: 5 * SAMPLES_SHOWN]]
+        self._history.append(HistoryEntry(report.step, report.phase, "eval", seconds, self._figures))
+        self._log.evaluation(report.step, self._figures, samples[:SAMPLES_SHOWN])
+        self._progress.evaluation(report.step, self._figures, samples[:SAMPLES_SHOWN])
+        self._directory.write_samples(report.step, samples)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint; a disk that refuses costs a warning, and the run when it refuses again and again."""
+        started = self._saved_at = time.monotonic()
+        try:
+            save_checkpoint(self._directory.checkpoints, checkpoint, keep=self._run.log.keep_checkpoints)
+        except CheckpointError as error:
+            self._failed_saves += 1
+            if self._failed_saves >= MAX_FAILED_SAVES:
+                raise
+            self._progress.message(f"rlgan: warning: {error} ({self._failed_saves} of {MAX_FAILED_SAVES} tries)")
+            return
+        self._failed_saves, self.saved_step = 0, checkpoint.step
+        self._health = {
+            "health/checkpoint_seconds": time.monotonic() - started,
+            "health/last_checkpoint_step": float(checkpoint.step),
+        }
+
+    def _stop(self) -> int:
+        """Save what is whole, and say how to go on."""
+        checkpoint = self.algorithm.checkpoint() if self._is_whole else self._snapshot
+        if checkpoint is not None and checkpoint.step > max(self.saved_step, 0):
+            self._save(checkpoint)
+        self._log.close()
+        signal, path = self._interrupts.signal, self._directory.path
+        place = f"the checkpoint of step {self.saved_step} is in" if self.saved_step > 0 else "no round was whole in"
+        self._progress.message(
+            f"rlgan: {signal.name if signal else 'interrupt'}: {place} {path}; go on with "
+            f"`rlgan train {self._run.system} --run-dir {path} --resume auto`"
+        )
+        return self._interrupts.exit_code
+
+    def _finish(self) -> None:
+        """The last records, and the report."""
+        self._log.hyperparameters(self._run.model_dump(mode="json"), self._figures)
+        self._log.close()
+        path = self._directory.path
+        try:
+            report = write_report(path)
+        except OSError as error:
+            self._progress.message(f"rlgan: warning: the report cannot be written ({error.strerror or error})")
+        else:
+            self._progress.message(f"rlgan: report {report}")
+        self._progress.message(f"rlgan: done after step {self.algorithm.step_count}; try `rlgan sample {path} -n 10`")
