@@ -1,0 +1,94 @@
+"""Names for runs that are compared: what they are, and how they differ."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def labels_of(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A label for every run; runs with the same label differ in their seed only.
+
+    Args:
+        configs: content of their config.yaml.
+
+    Returns:
+        Such as "seqgan", "seqgan, paper form", "constant reward", and "seqgan [lr=0.001]" beside "seqgan [lr=0.01]".
+    """
+    settings = [_flat(config.get("training", {})) for config in configs]
+    names = [_name(config, flat) for config, flat in zip(configs, settings, strict=True)]
+    labels = []
+    for name, flat in zip(names, settings, strict=True):
+        siblings = [other for other_name, other in zip(names, settings, strict=True) if other_name == name]
+        keys = varying(siblings)
+        details = ", ".join(f"{key}={flat.get(key, '?')}" for key in keys)
+        labels.append(f"{name} [{details}]" if details else name)
+    return labels
+
+
+def differences(configs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The settings in which the groups differ.
+
+    Args:
+        configs: content of the runs' config.yaml.
+        labels: of the same runs.
+
+    Returns:
+        Setting -> label -> value.
+    """
+    by_label = {label: _flat(config.get("training", {})) for label, config in zip(labels, configs, strict=True)}
+    keys = varying(list(by_label.values()))
+    return {key: {label: flat.get(key, "?") for label, flat in by_label.items()} for key in keys}
+
+
+def is_control(config: Mapping[str, Any]) -> bool:
+    """Whether the reward of a run ignores the discriminator.
+
+    Args:
+        config: content of its config.yaml.
+
+    Returns:
+        True for the constant and the random reward.
+    """
+    return _reward(config) != "discriminator"
+
+
+def varying(settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """Names whose values are not all equal.
+
+    Args:
+        settings: values by name.
+
+    Returns:
+        The names, sorted.
+    """
+    names = sorted({name for flat in settings for name in flat})
+    return [name for name in names if len({flat.get(name) for flat in settings}) > 1]
+
+
+def _name(config: Mapping[str, Any], flat: Mapping[str, str]) -> str:
+    """What a run is, before details."""
+    reward = _reward(config)
+    if reward != "discriminator":
+        return f"{reward} reward"
+    system = str(config.get("system", "run"))
+    is_paper_form = flat.get("advantage") == "none" and flat.get("standardise") == "false"
+    return f"{system}, paper form" if is_paper_form else system
+
+
+def _reward(config: Mapping[str, Any]) -> str:
+    """Where the reward comes from."""
+    training = config.get("training")
+    return str(training.get("reward", "discriminator")) if isinstance(training, Mapping) else "discriminator"
+
+
+def _flat(section: object, prefix: str = "") -> dict[str, str]:
+    """Settings with dotted names and their values as JSON, words without quotes."""
+    if not isinstance(section, Mapping):
+        return {}
+    flat: dict[str, str] = {}
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
