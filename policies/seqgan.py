@@ -29,8 +29,9 @@ from rlgan.policies.calls import on_learners
 from rlgan.policies.collect import split_evenly
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DISCRIMINATOR, DiscriminatorTrainingConfig
-from rlgan.policies.likelihood import LikelihoodConfig, LikelihoodLearner
+from rlgan.policies.likelihood import LikelihoodConfig
 from rlgan.policies.modules import net_spec
+from rlgan.policies.regularisation import RegularisationConfig, RegularisedLearner
 from rlgan.policies.rounds import Phase, rollout_figures
 from rlgan.policies.token_runner import GENERATOR, TokenRunner
 from rlgan.rollouts import MonteCarloRollouts
@@ -55,6 +56,7 @@ class SeqGANHyperparameters(BaseModel):
     discriminator: TextCNNDiscriminatorConfig = TextCNNDiscriminatorConfig()
     likelihood: LikelihoodConfig = LikelihoodConfig()
     discriminator_training: DiscriminatorTrainingConfig = DiscriminatorTrainingConfig()
+    regularisation: RegularisationConfig = RegularisationConfig()
     rounds: int = Field(200, ge=0, description="Adversarial rounds, one generator step each (released: 200).")
     batch_size: int = Field(64, ge=1, description="Sequences of a generator step (released: 64).")
     num_rollouts: int = Field(16, ge=1, description="R, Monte-Carlo completions of every prefix (released: 16).")
@@ -68,6 +70,9 @@ class SeqGANHyperparameters(BaseModel):
         True,
         description="Divide the advantage by its root mean square (paper: no; rlgan: D's scale must not set the step).",
     )
+    reduction: Literal["sum", "mean"] = Field(
+        "mean", description="Policy-gradient loss summed over tokens and sequences (released), or its mean per token."
+    )
     rollout_delay: float = Field(
         0.0,
         ge=0,
@@ -79,7 +84,7 @@ class SeqGANHyperparameters(BaseModel):
     )
 
 
-class SeqGANLearner(LikelihoodLearner):
+class SeqGANLearner(RegularisedLearner):
     """Fits the generator: by likelihood, then by policy gradient, with an Adam for each as released."""
 
     def build_optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -95,12 +100,16 @@ class SeqGANLearner(LikelihoodLearner):
             "policy": torch.optim.Adam(parameters, lr=config.lr, fused=True),
         }
 
-    def policy_step(self, tokens_BT: Tensor, action_value_BT: Tensor) -> dict[str, float]:
-        """One policy-gradient step.
+    def policy_step(
+        self, tokens_BT: Tensor, action_value_BT: Tensor, step: int, entropy_target: float | None
+    ) -> dict[str, float]:
+        """One policy-gradient step, with the regularisers that the configuration asks for.
 
         Args:
             tokens_BT: [B, T] the whole batch.
             action_value_BT: [B, T] its Q.
+            step: of the run, which the real sequences of the likelihood term are drawn from.
+            entropy_target: nats per token; None leaves the entropy alone.
 
         Returns:
             This learner's parts of loss, entropy (nats per token) and gradient norm; they add up over the learners.
@@ -110,12 +119,19 @@ class SeqGANLearner(LikelihoodLearner):
         advantage_BT = ADVANTAGES[config.advantage](action_value_BT, mask_BT)
         if config.standardise:
             advantage_BT = action_values.standardise(advantage_BT, mask_BT)
-        mine_BT = self.shard(mask_BT)
+        mine_BT, num_tokens = self.shard(mask_BT), mask_BT.sum()
         log_prob_BT, entropy_BT = self.nets[GENERATOR].log_prob_and_entropy(self.shard(tokens_BT))  # type: ignore[operator]
         loss = policy_gradient_loss(log_prob_BT, self.shard(advantage_BT), mine_BT)
-        norm = self.descend("policy", loss, config.max_grad_norm)
-        entropy = float((entropy_BT.detach() * mine_BT).sum() / mask_BT.sum())
-        return {"loss": float(loss.detach()), "entropy": entropy, "grad_norm": norm / self.world_size}
+        if config.reduction == "mean":
+            loss = loss / num_tokens
+        entropy = (entropy_BT * mine_BT).sum() / num_tokens
+        objective = loss + self.regularisers(config.regularisation, entropy, step, entropy_target)
+        norm = self.descend("policy", objective, config.max_grad_norm)
+        return {
+            "loss": float(loss.detach()),
+            "entropy": float(entropy.detach()),
+            "grad_norm": norm / self.world_size,
+        }
 
 
 class SeqGANRunner(TokenRunner):
@@ -194,7 +210,13 @@ class SeqGANConfig(AdversarialConfig):
 
 
 class SeqGAN(AdversarialAlgorithm):
-    """Algorithm 1: likelihood, discriminator, then rounds of both."""
+    """Algorithm 1: likelihood, discriminator, then rounds of both.
+
+    Attributes:
+        initial_entropy: of the policy when the adversarial rounds began, nats per token; None before.
+    """
+
+    initial_entropy: float | None = None
 
     def phases(self) -> list[Phase]:
         """The three phases.
@@ -260,7 +282,8 @@ class SeqGAN(AdversarialAlgorithm):
         training: DiscriminatorTrainingConfig = self.config.hyperparameters.discriminator_training
         batch = self.report.batch = self._rollout()
         shared = ray.put((batch.tokens_BT, batch.action_value_BT))
-        figures = self.update_policy(lambda learner: learner.policy_step(*ray.get(shared)))
+        step, target = self.step_count, self._entropy_target(batch)
+        figures = self.update_policy(lambda learner: learner.policy_step(*ray.get(shared), step, target))
         figures = {f"gen/{name}": value for name, value in figures.items()} | rollout_figures(batch, self.source.space)
         figures |= {
             "gen/lr": self.config.hyperparameters.lr,
@@ -277,6 +300,17 @@ class SeqGAN(AdversarialAlgorithm):
         if (index + 1) % training.g_steps == 0:
             self._delay_rollout_policy()
         return figures
+
+    def _entropy_target(self, batch: RolloutBatch) -> float | None:
+        """What the entropy is held at: a share of what it was when the adversarial rounds began."""
+        ratio: float | None = self.config.hyperparameters.regularisation.entropy_ratio
+        if ratio is None:
+            return None
+        if self.initial_entropy is None:
+            with torch.no_grad():
+                entropy_BT = self.generator().log_prob_and_entropy(batch.tokens_BT)[1]
+            self.initial_entropy = float(entropy_BT[self.source.space.mask(batch.tokens_BT)].mean())
+        return ratio * self.initial_entropy
 
     def _rollout(self) -> RolloutBatch:
         """The batch of a generator step, from all runners."""
@@ -323,12 +357,12 @@ class SeqGAN(AdversarialAlgorithm):
         return generator.eval()
 
     def extra_state(self) -> dict[str, Any]:
-        """Whether a retraining is under way.
+        """Whether a retraining is under way, and what the entropy was when the adversarial rounds began.
 
         Returns:
-            One flag.
+            A flag, and nats per token (None before).
         """
-        return {"discriminator_busy": self.discriminator_group.is_busy}
+        return {"discriminator_busy": self.discriminator_group.is_busy, "initial_entropy": self.initial_entropy}
 
     def restore_extra_state(self, state: dict[str, Any]) -> None:
         """The reverse of `extra_state`.
@@ -336,5 +370,6 @@ class SeqGAN(AdversarialAlgorithm):
         Args:
             state: of the checkpoint.
         """
+        self.initial_entropy = state["initial_entropy"]
         if state["discriminator_busy"]:
             self.discriminator_group.resume_busy()

@@ -2,7 +2,10 @@
 
 # B sequences, T positions, V vocabulary, H hidden, N rows
 
+from typing import NamedTuple
+
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -20,6 +23,16 @@ class RecurrentConfig(BaseModel):
     init_std: float = Field(
         0.1, gt=0, description="Standard deviation of every initial parameter, biases too (released SeqGAN: 0.1)."
     )
+
+
+class Dropout(NamedTuple):
+    """Shares of activations that are dropped during a regularised likelihood step, each in [0, 1)."""
+
+    embedding: float
+    hidden: float
+
+
+NO_DROPOUT = Dropout(0.0, 0.0)
 
 
 class OneBiasLSTM(nn.LSTM):
@@ -56,29 +69,32 @@ class RecurrentGenerator(nn.Module):
                 parameter.normal_(0.0, config.init_std, generator=init)
             self.lstm.bias_hh_l0.zero_()
 
-    def hidden(self, tokens_BT: Tensor) -> Tensor:
+    def hidden(self, tokens_BT: Tensor, dropout: Dropout = NO_DROPOUT) -> Tensor:
         """The state that each token was drawn from, under teacher forcing.
 
         Args:
             tokens_BT: [B, T] int64 ids; the start token is put in front here.
+            dropout: shares of the inputs and outputs of the LSTM that are dropped.
 
         Returns:
             [B, T, H]: position t has seen the start token and y_1..t-1.
         """
         start_B1 = tokens_BT.new_full((tokens_BT.shape[0], 1), self.space.start_id)
-        hidden_BTH: Tensor = self.lstm(self.embedding(torch.cat([start_B1, tokens_BT[:, :-1]], dim=1)))[0]
-        return hidden_BTH
+        embedded_BTE = self.embedding(torch.cat([start_B1, tokens_BT[:, :-1]], dim=1))
+        hidden_BTH: Tensor = self.lstm(F.dropout(embedded_BTE, dropout.embedding))[0]
+        return F.dropout(hidden_BTH, dropout.hidden)
 
-    def log_prob_and_entropy(self, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def log_prob_and_entropy(self, tokens_BT: Tensor, dropout: Dropout = NO_DROPOUT) -> tuple[Tensor, Tensor]:
         """Log G(y_t | y_1..t-1) and the entropy of G(. | y_1..t-1).
 
         Args:
             tokens_BT: [B, T] int64 ids.
+            dropout: for a regularised likelihood step; none otherwise.
 
         Returns:
             Two [B, T] tensors in nats. Filling after the end token is scored like any other token: mask it.
         """
-        hidden_NH = self.hidden(tokens_BT).flatten(0, 1)
+        hidden_NH = self.hidden(tokens_BT, dropout).flatten(0, 1)
         log_prob_N, entropy_N = softmax_log_prob_and_entropy(
             hidden_NH, self.output.weight, self.output.bias, tokens_BT.flatten()
         )

@@ -32,14 +32,18 @@ def policy_gradient_loss(log_prob_BT: Tensor, advantage_BT: Tensor, mask_BT: Ten
     return -(advantage_BT.detach() * log_prob_BT * mask_BT).sum()
 
 
-def negative_entropy(entropy_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """-sum of the policy's entropy over all states visited: minimising it keeps the policy spread out.
+def entropy_target_loss(entropy_part: Tensor, entropy_mean: Tensor, target: float) -> Tensor:
+    """Keep the mean entropy of the policy near a target: (H - H*)^2, split over the learners of a group.
+
+    The gradient of the square is 2 (H - H*) dH, and H is a sum of parts; so each learner minimises
+    2 (H - H*) H_part with the factor held constant, and the gradients add up to that of the square.
 
     Args:
-        entropy_BT: [B, T] nats, with gradient.
-        mask_BT: [B, T] bool.
+        entropy_part: scalar, this learner's part of the mean entropy (nats per token), with gradient.
+        entropy_mean: scalar, the mean entropy itself: the sum of all parts.
+        target: H*, nats per token.
 
     Returns:
-        Scalar, summed over T and B.
+        Scalar whose gradient is this learner's part of the gradient; its value means nothing.
     """
-    return -(entropy_BT * mask_BT).sum()
+    return 2.0 * (entropy_mean - target).detach() * entropy_part

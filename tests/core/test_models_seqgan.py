@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from rlgan import rewards
 from rlgan.discriminators import TextCNNDiscriminator, TextCNNDiscriminatorConfig
-from rlgan.models import RecurrentConfig, RecurrentGenerator, TextCNN, TextCNNConfig
+from rlgan.models import Dropout, RecurrentConfig, RecurrentGenerator, TextCNN, TextCNNConfig
 from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
 from rlgan.types import TokenSpace
 
@@ -50,6 +50,14 @@ def test_stepping_gives_the_log_probabilities_of_teacher_forcing() -> None:
         stepped.append(torch.log_softmax(policy.state_logits(state), 1).gather(1, tokens_BT[:, t : t + 1]))
         state = policy.advance(tokens_BT[:, t], state)
     assert torch.allclose(torch.cat(stepped, 1), policy.log_prob(tokens_BT), atol=1e-5)
+
+
+def test_dropout_acts_only_where_it_is_asked_for() -> None:
+    policy, tokens_BT = generator().train(), tokens()
+    assert torch.equal(policy.log_prob(tokens_BT), policy.log_prob(tokens_BT))
+    dropped = policy.log_prob_and_entropy(tokens_BT, Dropout(0.5, 0.0))[0]
+    assert not torch.equal(dropped, policy.log_prob(tokens_BT))
+    assert not torch.equal(policy.log_prob_and_entropy(tokens_BT, Dropout(0.0, 0.5))[0], policy.log_prob(tokens_BT))
 
 
 def test_the_first_token_depends_on_the_start_token() -> None:

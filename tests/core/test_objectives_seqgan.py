@@ -18,7 +18,7 @@ from rlgan.objectives.adversarial import binary_cross_entropy
 from rlgan.objectives.delayed_policy import delayed_weights
 from rlgan.objectives.likelihood import negative_log_likelihood
 from rlgan.objectives.penalties import l2_penalty
-from rlgan.objectives.policy_gradient import policy_gradient_loss
+from rlgan.objectives.policy_gradient import entropy_target_loss, policy_gradient_loss
 
 ALL = torch.ones(2, 3, dtype=torch.bool)
 Q_BT = torch.tensor([[0.5, 0.7, 1.0], [0.3, 0.1, 0.0]])
@@ -102,6 +102,17 @@ def test_policy_gradient_does_not_flow_into_the_advantage() -> None:
     advantage_BT = torch.ones(1, 2, requires_grad=True)
     policy_gradient_loss(torch.zeros(1, 2, requires_grad=True), advantage_BT, ALL[:1, :2]).backward()
     assert advantage_BT.grad is None
+
+
+def test_entropy_target_parts_add_up_to_the_gradient_of_the_square() -> None:
+    logits_NV = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    log_p_NV = torch.log_softmax(logits_NV, 1)
+    entropy_N = -(log_p_NV.exp() * log_p_NV).sum(1)
+    exact = torch.autograd.grad((entropy_N.mean() - 0.7).square(), logits_NV, retain_graph=True)[0]
+    parts = [entropy_N[:1].sum() / 4, entropy_N[1:].sum() / 4]
+    mean = entropy_N.mean().detach()
+    split = sum(torch.autograd.grad(entropy_target_loss(p, mean, 0.7), logits_NV, retain_graph=True)[0] for p in parts)
+    assert torch.allclose(split, exact, atol=1e-12)
 
 
 def test_policy_gradient_refuses_shapes_that_differ() -> None:

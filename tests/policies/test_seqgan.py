@@ -113,6 +113,25 @@ def test_rollout_policy_is_the_generator_by_default_and_lags_when_delayed() -> N
     assert differs(default, delayed, "published_generator"), "a delayed roll-out policy must change what is learned"
 
 
+def test_entropy_is_held_at_its_target() -> None:
+    regularisation = {"entropy_ratio": 0.5, "entropy_weight": 5.0}
+    algorithm = trained(tiny(reward="random", regularisation=regularisation, rounds=80, likelihood={"epochs": 2}))
+    assert algorithm.initial_entropy is not None
+    assert abs(algorithm.report.figures["gen/entropy"] / algorithm.initial_entropy - 0.5) < 0.1
+    algorithm.stop()
+
+
+def test_likelihood_term_keeps_the_language_while_the_reward_says_nothing() -> None:
+    def held_out_nll(**training: Any) -> float:
+        algorithm = trained(tiny(reward="random", advantage="none", rounds=60, likelihood={"epochs": 4}, **training))
+        with torch.no_grad():
+            nll = -float(algorithm.generator().log_prob(algorithm.source.held_out_NT).mean())
+        algorithm.stop()
+        return nll
+
+    assert held_out_nll(regularisation={"likelihood_weight": 1.0}) < held_out_nll() - 0.1
+
+
 def test_g_steps_retrain_the_discriminator_only_every_so_often() -> None:
     algorithm = tiny(rounds=4, discriminator_training={"g_steps": 2}).build_algo()
     retrained = []
@@ -171,7 +190,7 @@ def test_non_finite_loss_stops_the_run_and_changes_nothing() -> None:
     batch = algorithm.report.batch
     assert batch is not None
     with pytest.raises(NonFiniteError, match="policy"):
-        learner.policy_step(batch.tokens_BT, batch.action_value_BT * torch.nan)
+        learner.policy_step(batch.tokens_BT, batch.action_value_BT * torch.nan, 0, None)
     assert not differs(before, algorithm.checkpoint(), "learner_generator")
     with torch.no_grad():
         algorithm.env_runner_group.local_env_runner.nets["discriminator"].net.output.bias.fill_(torch.nan)
@@ -205,7 +224,7 @@ def test_learning_from_q_raises_the_probability_of_what_pays() -> None:
     for step in range(60):
         batch = runner.rollout(32, algorithm.weights.version, step, 0)
         first = float((batch.tokens_BT == 7).float().mean()) if first is None else first
-        learner.policy_step(batch.tokens_BT, batch.action_value_BT)
+        learner.policy_step(batch.tokens_BT, batch.action_value_BT, step, None)
         algorithm._publish_generator()
     last = float((batch.tokens_BT == 7).float().mean())
     assert first < 0.2 and last > 0.9, (first, last)

@@ -38,8 +38,11 @@ def test_two_runners_repeat_and_their_shards_are_what_the_driver_would_compute()
 
 
 def test_two_learners_do_what_one_does() -> None:
-    one = final(no_dropout())
-    two = final(no_dropout().learners(num_learners=2).discriminator_learners(2))
+    terms = {
+        "likelihood_weight": 1.0, "embedding_dropout": 0.0, "hidden_dropout": 0.0, "entropy_ratio": 0.9
+    }  # fmt: skip
+    one = final(no_dropout(regularisation=terms))
+    two = final(no_dropout(regularisation=terms).learners(num_learners=2).discriminator_learners(2))
     for group in ("learner_generator", "learner_discriminator"):
         for name, tensor in one.tensors[group].items():
             assert torch.allclose(tensor, two.tensors[group][name], atol=2e-5), f"{group}/{name}"
