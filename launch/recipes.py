@@ -48,6 +48,7 @@ def seqgan_paper() -> RunConfig:
             max_grad_norm=5.0,
             advantage="none",
             standardise=False,
+            reduction="sum",
             rollout_delay=0.0,
         ),
         data=CorpusConfig(),
