@@ -3,6 +3,7 @@
 # B sequences, T positions, E embedding, F all filters
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,10 @@ class TextCNNConfig(BaseModel):
     filters: tuple[int, ...] = Field(
         PAPER_FILTERS, min_length=1, description="Number of filters of each window (paper, Table 5)."
     )
+    pooling: Literal["max", "mean"] = Field(
+        "max", description="What is kept of each filter over the text: its maximum (paper) or its mean."
+    )
+    highway: bool = Field(True, description="Whether a highway layer follows the pooling (paper: yes).")
     dropout: float = Field(
         0.25, ge=0, lt=1, description="Share of features dropped before the output (released: 0.25)."
     )
@@ -61,9 +66,8 @@ class TextCNNConfig(BaseModel):
 class TextCNN(nn.Module):
     """tokens -> one logit a sequence, high for real.
 
-    Windows of several widths over the embedded text, maximum over time, ReLU, a highway layer with separate maps for
-    gate and transform (gate offset 0), dropout, a linear output. The paper has a sigmoid output, its code a two-way
-    softmax; one logit is both: it is the difference of the two.
+    Windows of several widths over the embedded text, ReLU, maximum over time, highway layer, dropout, a linear output.
+    The paper has a sigmoid output, its code a two-way softmax; one logit is both: it is the difference of the two.
     """
 
     def __init__(self, space: TokenSpace, config: TextCNNConfig, init: torch.Generator) -> None:
@@ -73,8 +77,8 @@ class TextCNN(nn.Module):
         self.embedding = nn.Embedding(space.vocab_size, config.embedding_size)
         convolutions = [nn.Linear(w * config.embedding_size, f) for w, f in fitting]
         self.convolutions: Iterable[nn.Linear] = nn.ModuleList(convolutions)  # type: ignore[assignment]
-        self.gate = nn.Linear(num_features, num_features)
-        self.transform = nn.Linear(num_features, num_features)
+        self.pool = _POOLING[config.pooling]
+        self.highway = Highway(num_features, init) if config.highway else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(num_features, 1)
         self._initialise(init)
@@ -86,15 +90,11 @@ class TextCNN(nn.Module):
         for convolution in self.convolutions:
             nn.init.trunc_normal_(convolution.weight, 0.0, 0.1, -0.2, 0.2, generator=init)
             nn.init.constant_(convolution.bias, 0.1)
-        for linear in (self.gate, self.transform):
-            nn.init.xavier_uniform_(linear.weight, generator=init)
-            limit = (3.0 / linear.bias.shape[0]) ** 0.5
-            linear.bias.uniform_(-limit, limit, generator=init)
         nn.init.trunc_normal_(self.output.weight, 0.0, 0.1 * 2**0.5, -0.2 * 2**0.5, 0.2 * 2**0.5, generator=init)
         nn.init.zeros_(self.output.bias)
 
     def features(self, tokens_BT: Tensor) -> Tensor:
-        """Pooled features: ReLU(max over time of the convolution), window after window.
+        """Pooled features: the maximum or mean over time of ReLU(convolution), window after window.
 
         Args:
             tokens_BT: [B, T] int64 ids.
@@ -103,8 +103,7 @@ class TextCNN(nn.Module):
             [B, F] float, >= 0.
         """
         embedded_BTE = self.embedding(tokens_BT)
-        pooled = [_max_over_time(embedded_BTE, conv.weight, conv.bias) for conv in self.convolutions]
-        return F.relu(torch.cat(pooled, dim=1))
+        return torch.cat([self.pool(_windows(embedded_BTE, c.weight), c) for c in self.convolutions], dim=1)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """The logit of "real".
@@ -115,18 +114,52 @@ class TextCNN(nn.Module):
         Returns:
             [B] float, high for real.
         """
-        features_BF = self.features(tokens_BT)
-        gate_BF = torch.sigmoid(self.gate(features_BF))
-        mixed_BF = features_BF + gate_BF * (F.relu(self.transform(features_BF)) - features_BF)
-        logit_B: Tensor = self.output(self.dropout(mixed_BF)).squeeze(1)
+        logit_B: Tensor = self.output(self.dropout(self.highway(self.features(tokens_BT)))).squeeze(1)
         return logit_B
 
 
-def _max_over_time(embedded_BTE: Tensor, weight_FK: Tensor, bias_F: Tensor) -> Tensor:
-    """[B, F] maximum over all windows of the convolution, as a matrix product over overlapping windows of K = w * E."""
+class Highway(nn.Module):
+    """y = g * ReLU(W_h x + b_h) + (1 - g) * x,  g = sigmoid(W_g x + b_g): two separate maps, gate offset 0."""
+
+    def __init__(self, num_features: int, init: torch.Generator) -> None:
+        super().__init__()
+        self.gate = nn.Linear(num_features, num_features)
+        self.transform = nn.Linear(num_features, num_features)
+        limit = (3.0 / num_features) ** 0.5
+        with torch.no_grad():
+            for linear in (self.gate, self.transform):
+                nn.init.xavier_uniform_(linear.weight, generator=init)
+                linear.bias.uniform_(-limit, limit, generator=init)
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        """Mix every feature with its transform.
+
+        Args:
+            features_BF: [B, F] float.
+
+        Returns:
+            [B, F] float.
+        """
+        gate_BF = torch.sigmoid(self.gate(features_BF))
+        return features_BF + gate_BF * (F.relu(self.transform(features_BF)) - features_BF)
+
+
+def _windows(embedded_BTE: Tensor, weight_FK: Tensor) -> Tensor:
+    """[B, P, K] overlapping windows of K = w * E numbers, as a view."""
     batch, length, width = embedded_BTE.shape
     size_K = weight_FK.shape[1]
-    windows_BPK = embedded_BTE.as_strided(
-        (batch, length - size_K // width + 1, size_K), (embedded_BTE.stride(0), embedded_BTE.stride(1), 1)
-    )
-    return (windows_BPK @ weight_FK.t()).amax(dim=1) + bias_F
+    strides = (embedded_BTE.stride(0), embedded_BTE.stride(1), 1)
+    return embedded_BTE.as_strided((batch, length - size_K // width + 1, size_K), strides)
+
+
+def _max_pool(windows_BPK: Tensor, convolution: nn.Linear) -> Tensor:
+    """[B, F] ReLU of the maximum over windows; the bias is added once, after it."""
+    return F.relu((windows_BPK @ convolution.weight.t()).amax(dim=1) + convolution.bias)
+
+
+def _mean_pool(windows_BPK: Tensor, convolution: nn.Linear) -> Tensor:
+    """[B, F] mean over windows of the ReLU."""
+    return F.relu(convolution(windows_BPK)).mean(dim=1)
+
+
+_POOLING = {"max": _max_pool, "mean": _mean_pool}

@@ -93,15 +93,24 @@ def test_text_cnn_equals_conv1d() -> None:
         pooled.append(F.relu(F.conv1d(embedded_BET, weight_FEW, convolution.bias)).amax(2))
     features_BF = torch.cat(pooled, 1)
     assert torch.allclose(net.features(tokens_BT), features_BF, atol=1e-5)
-    gate_BF = torch.sigmoid(net.gate(features_BF))
-    highway_BF = gate_BF * F.relu(net.transform(features_BF)) + (1 - gate_BF) * features_BF
+    gate_BF = torch.sigmoid(net.highway.gate(features_BF))
+    highway_BF = gate_BF * F.relu(net.highway.transform(features_BF)) + (1 - gate_BF) * features_BF
     assert torch.allclose(net(tokens_BT), net.output(highway_BF)[:, 0], atol=1e-5)
+
+
+def test_mean_pooling_without_highway_equals_conv1d() -> None:
+    config = TextCNNConfig(embedding_size=5, windows=(2,), filters=(4,), dropout=0.0, pooling="mean", highway=False)
+    net, tokens_BT = TextCNN(SPACE, config, torch.Generator().manual_seed(0)), tokens()
+    convolution = next(iter(net.convolutions))
+    weight_FEW = convolution.weight.view(4, 2, 5).transpose(1, 2)
+    convolved_BFP = F.conv1d(net.embedding(tokens_BT).transpose(1, 2), weight_FEW, convolution.bias)
+    assert torch.allclose(net(tokens_BT), net.output(F.relu(convolved_BFP).mean(2))[:, 0], atol=1e-5)
 
 
 def test_text_cnn_has_the_paper_shape_and_start() -> None:
     net = TextCNN(TokenSpace(5000, 20), TextCNNConfig(), torch.Generator().manual_seed(0))
     assert net.output.in_features == 1720 and len(net.convolutions) == 12
-    assert net.gate is not net.transform and not torch.equal(net.gate.weight, net.transform.weight)
+    assert not torch.equal(net.highway.gate.weight, net.highway.transform.weight)
     assert float(net.embedding.weight.abs().max()) <= 1.0
     assert all(torch.allclose(c.bias, torch.tensor(0.1)) for c in net.convolutions)
 
@@ -138,7 +147,7 @@ def test_l2_touches_the_output_layer_only() -> None:
     expected = 0.15 * (output.weight.square().sum() + output.bias.square().sum())
     assert torch.allclose(gap, expected)
     gap.backward()
-    assert penalised.net.gate.weight.grad is None and output.weight.grad is not None
+    assert penalised.net.highway.gate.weight.grad is None and output.weight.grad is not None
 
 
 def test_discriminator_learns_to_tell_two_languages_apart() -> None:
