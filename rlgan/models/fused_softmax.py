@@ -49,10 +49,12 @@ class _FusedSoftmax(torch.autograd.Function):
         log_prob_N, entropy_N = torch.empty_like(log_normaliser_N), torch.empty_like(log_normaliser_N)
         for rows in _chunks(hidden_NH.shape[0], weight_VH.shape[0]):
             logits = torch.addmm(bias_V, hidden_NH[rows], weight_VH.t())
-            log_normaliser_N[rows] = torch.logsumexp(logits, dim=1)
+            largest = logits.amax(dim=1)
+            weight = (logits - largest[:, None]).exp_()  # the only exponential of this pass
+            total = weight.sum(dim=1)
+            log_normaliser_N[rows] = largest + total.log()
             log_prob_N[rows] = logits.gather(1, token_N[rows, None]).squeeze(1) - log_normaliser_N[rows]
-            prob = torch.exp(logits - log_normaliser_N[rows, None])
-            entropy_N[rows] = log_normaliser_N[rows] - torch.linalg.vecdot(prob, logits)
+            entropy_N[rows] = log_normaliser_N[rows] - torch.linalg.vecdot(weight, logits) / total
         ctx.save_for_backward(hidden_NH, weight_VH, bias_V, token_N, log_normaliser_N, entropy_N)
         return log_prob_N, entropy_N
 
