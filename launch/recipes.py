@@ -34,7 +34,7 @@ def seqgan_quick() -> RunConfig:
                 reward_map="log_odds",
             ),
             discriminator_training=DiscriminatorTrainingConfig(
-                pretrain_steps=10, num_negatives=640, d_steps=1, epochs=10, batch_size=128, lr=1e-3
+                pretrain_steps=60, num_negatives=1000, d_steps=1, epochs=1, batch_size=128, lr=1e-3
             ),
             regularisation=RegularisationConfig(likelihood_weight=1.0, entropy_ratio=0.96),
             rounds=150,
