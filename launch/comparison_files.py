@@ -146,7 +146,7 @@ def _show(comparison: Comparison, console: Console) -> None:
     rows = comparison.group_rows()
     wanted = dict.fromkeys([*_ON_TERMINAL, comparison.quality.tag, comparison.diversity.tag])
     columns = _columns(comparison, rows, {tag: FIGURE_NAMES[tag] for tag in wanted})
-    table = Table(*(Text(title) for title in ("", "seeds", *columns.values())), box=None, padding=(0, 1))
+    table = Table("", "seeds", *columns.values(), box=None, padding=(0, 1))
     for label, row in rows.items():
         table.add_row(*(Text(cell) for cell in _cells(label, row, columns)))
     console.print(table)

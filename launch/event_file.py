@@ -33,7 +33,7 @@ class EventFile:
             purge_step: TensorBoard hides what earlier files of the directory say of this step and later ones.
         """
         directory.mkdir(exist_ok=True)
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers):06d}"
         self.path = directory / name
         self._pending = BytesIO()
         self._records = RecordWriter(self._pending)

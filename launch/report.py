@@ -104,7 +104,8 @@ def _plots(history: Sequence[HistoryEntry], sweep: Sequence[SweepPoint]) -> dict
     tags = {"eval/bleu_3": "BLEU-3", "eval/self_bleu_3": "Self-BLEU-3"}
     ceilings = [_curve(evaluations, _CEILING[tag], f"{name} of real data", "--") for tag, name in tags.items()]
     bleu = [_curve(evaluations, tag, name) for tag, name in tags.items()]
-    add("BLEU and Self-BLEU", [*bleu, *ceilings], "fraction of 1")
+    has_bleu = any("eval/bleu_3" in entry.figures for entry in evaluations)
+    add("BLEU and Self-BLEU" if has_bleu else "Self-BLEU", [*bleu, *ceilings], "fraction of 1")
     reward = _curve(rounds, "gen/reward_mean", "mean reward")
     spread = _curve(rounds, "gen/reward_std", "")
     if len(spread.values) == len(reward.values):
@@ -125,6 +126,9 @@ def _quality_diversity(evaluations: Sequence[HistoryEntry], sweep: Sequence[Swee
     for entry in evaluations:
         point = (entry.figures.get(diversity.tag, math.nan), entry.figures.get(quality.tag, math.nan))
         by_phase.setdefault(entry.phase, []).append(point)
+    if "adversarial" in by_phase and len(by_phase) > 1:
+        before = [points for phase, points in by_phase.items() if phase != "adversarial"]
+        by_phase["adversarial"].insert(0, before[-1][-1])
     clouds = [Cloud(f"{phase} rounds (large dot: last)", points, is_line=True) for phase, points in by_phase.items()]
     sweeps = []
     if sweep:
@@ -169,16 +173,16 @@ def _milestones(history: Sequence[HistoryEntry]) -> str:
     last = {entry.phase: entry for entry in history if entry.kind == "eval"}
     if not last:
         return "<p>No evaluation was done.</p>"
-    tags = [tag for tag in _TABLE_TAGS if any(tag in entry.figures for entry in last.values())]
-    rows = [["after", *(_TABLE_TAGS[tag] for tag in tags)]]
-    for phase, entry in last.items():
-        rows.append([f"{phase} (step {entry.step})", *(_number(entry.figures.get(tag)) for tag in tags)])
-    ceiling = list(last.values())[-1].figures
-    if any(real in ceiling for real in _CEILING.values()):
-        rows.append(["real data", *(_number(ceiling.get(_CEILING.get(tag, ""))) for tag in tags)])
-    head, *body = rows
-    lines = ["".join(f"<th>{_escaped(cell)}</th>" for cell in head)]
-    lines += ["".join(f"<td>{_escaped(cell)}</td>" for cell in row) for row in body]
+    columns = {f"after {phase} (step {entry.step})": entry.figures for phase, entry in last.items()}
+    newest = list(last.values())[-1].figures
+    real = {tag: newest[ceiling] for tag, ceiling in _CEILING.items() if ceiling in newest}
+    if real:
+        columns["real data"] = real
+    lines = ["<th></th>" + "".join(f"<th>{_escaped(title)}</th>" for title in columns)]
+    for tag, name in _TABLE_TAGS.items():
+        if any(tag in figures for figures in columns.values()):
+            cells = "".join(f"<td>{_number(figures.get(tag))}</td>" for figures in columns.values())
+            lines.append(f"<td>{name}</td>{cells}")
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 

@@ -4,6 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_PAPER_FORM = {
+    "advantage": "none",
+    "standardise": "false",
+    "regularisation.likelihood_weight": "0",
+    "regularisation.entropy_ratio": "null",
+}
 
 def labels_of(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """A label for every run; runs with the same label differ in their seed only.
@@ -71,7 +77,7 @@ def _name(config: Mapping[str, Any], flat: Mapping[str, str]) -> str:
     if reward != "discriminator":
         return f"{reward} reward"
     system = str(config.get("system", "run"))
-    is_paper_form = flat.get("advantage") == "none" and flat.get("standardise") == "false"
+    is_paper_form = all(flat.get(name, value) in {value, f"{value}.0"} for name, value in _PAPER_FORM.items())
     return f"{system}, paper form" if is_paper_form else system
 
 
