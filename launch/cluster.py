@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -27,6 +28,31 @@ _QUIET = {
 }
 
 
+@contextlib.contextmanager
+def noise_into(path: Path) -> Iterator[None]:
+    """Send what Ray's C++ writes to file descriptor 2 into a file; Python's sys.stderr goes where it went.
+
+    Args:
+        path: the file, which is appended to.
+
+    Yields:
+        Nothing.
+    """
+    saved, python_stderr = os.dup(2), sys.stderr
+    try:
+        with path.open("ab") as file, os.fdopen(saved, "w", buffering=1, closefd=False) as stderr:
+            os.dup2(file.fileno(), 2)
+            if python_stderr is sys.__stderr__:
+                sys.stderr = stderr
+            try:
+                yield
+            finally:
+                sys.stderr = python_stderr
+                os.dup2(saved, 2)
+    finally:
+        os.close(saved)
+
+
 def quiet_ray() -> None:
     """Keep Ray's and RLlib's notices off the terminal; what the user has set in the environment stays."""
     for name, value in _QUIET.items():
@@ -37,7 +63,7 @@ def quiet_ray() -> None:
 
 @contextlib.contextmanager
 def ray_for(workers: WorkerConfig, required_cpus: float) -> Iterator[None]:
-    """Ray while a run lasts. Only what was started here is stopped.
+    """Ray while a run lasts. Only what was started here is stopped; a program that is connected already stays so.
 
     Args:
         workers: where, and how long to wait.
@@ -49,6 +75,9 @@ def ray_for(workers: WorkerConfig, required_cpus: float) -> Iterator[None]:
     import ray
 
     quiet_ray()
+    if ray.is_initialized():
+        yield
+        return
     if workers.address is None:
         require_local_resources(math.ceil(required_cpus))
         folder = Path(tempfile.mkdtemp(prefix="rlgan-", dir=_short_folder()))
@@ -137,6 +166,8 @@ def _start_private_ray(num_cpus: int, folder: Path) -> None:
     import ray
 
     before = os.umask(0o077)  # Ray writes its access token into the home directory
+    # Ray's own processes inherit the mask: a SIGTERM to the whole process group must leave them to end after us.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         ray.init(
             address="local",
@@ -149,6 +180,7 @@ def _start_private_ray(num_cpus: int, folder: Path) -> None:
     except (OSError, RuntimeError, ValueError, TimeoutError) as error:
         raise ClusterError(f"Ray did not start on this machine: {_first_line(error)}. Its logs: {folder}.") from error
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.umask(before)
 
 

@@ -77,6 +77,8 @@ class Interrupts:
 
     def _give_up(self) -> None:
         """Wake the main thread, which may wait for a worker, with a signal of our own."""
+        if not self._in_round:
+            return  # it has ended meanwhile; ray.shutdown may have put the default handler back
         self._gives_up = True
         signal.pthread_kill(threading.main_thread().ident or 0, self.signal or signal.SIGINT)
 

@@ -197,11 +197,14 @@ def _mirror(model_class: type[BaseModel], style: OptionStyle, depth: int = 0) ->
             nested = _mirror(annotation, style, depth + 1)
             fields.append((name, Annotated[nested, tyro.conf.arg(name="")] if depth < style.flat_levels else nested))
             continue
+        is_positional = depth == 0 and name == style.positional
         about = tyro.conf.arg(
-            help=field.description, name=_RENAMED.get(name), aliases=_ALIASES.get(name) if depth == 0 else None
+            help=field.description,
+            name=_RENAMED.get(name),
+            aliases=_ALIASES.get(name) if depth == 0 else None,
+            metavar=name.upper() if is_positional else None,
         )
         kind: Any = Annotated[annotation, about]
-        is_positional = depth == 0 and name == style.positional
         fields.append((name, Annotated[kind, tyro.conf.Positional] if is_positional else kind))
     return dataclasses.make_dataclass(f"{model_class.__name__}Options", fields)
 
@@ -259,9 +262,10 @@ def one_line(error: ValidationError, options: Mapping[tuple[str, ...], str]) -> 
 
 
 def _first_paragraph(box: str) -> str:
-    """What tyro says in the first paragraph of its box, on one line."""
+    """What tyro says first in its box, on one line; where there is no UTF-8 the box has no frame but a title."""
     lines = [line.strip("│ \t") for line in box.splitlines()]
-    said = [line for line in lines if line and line[0] not in "╭╰"]
-    end = next((index for index, line in enumerate(said) if set(line) == {"─"}), len(said))
-    text = " ".join(said[:end]).strip()
-    return text if text.endswith(".") else f"{text}."
+    is_rule = [len(line) > 4 and set(line) <= {"─", "-"} for line in lines]
+    rules = [index for index, rule in enumerate(is_rule) if rule] or [len(lines)]
+    start = 0 if "╭" in box else rules.pop(0) + 1
+    said = [line for line in lines[start : rules[0] if rules else None] if line and line[0] not in "╭╰"]
+    return " ".join(said).rstrip(".") + "."

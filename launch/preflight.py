@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import yaml
+
 from rlgan.checkpoint import Checkpoint, require_match
 from rlgan.data import load_source, require_sequences
 from rlgan.data.oracle_source import load_oracle
 from rlgan.errors import CheckpointError, DataError
-from rlgan.launch.config_file import parse_settings
 from rlgan.launch.run_config import RunConfig
 from rlgan.types import TokenSource
 
@@ -59,9 +60,7 @@ def check_resume(checkpoint: Checkpoint, run: RunConfig) -> list[str]:
     }
     data = {name: now["data"][name] for name in _VOCABULARY}
     require_match(checkpoint, checkpoint.tokenizer_json, {"system": run.system, "training": training, "data": data})
-    before = parse_settings(checkpoint.config_yaml, RunConfig, "config.yaml of the checkpoint")
-    before = RunConfig.model_construct(**before).model_dump(mode="json")
-    return sorted(_changes(before["training"], now["training"], "training"))
+    return _changes(yaml.safe_load(checkpoint.config_yaml)["training"], now["training"], "training")
 
 
 def check_same_data(checkpoint: Checkpoint, source: TokenSource, allow_change: bool) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from rlgan.checkpoint import Checkpoint, latest_checkpoint
-from rlgan.errors import RlganError
+from rlgan.errors import ClusterError, RlganError
 from rlgan.launch import preflight
-from rlgan.launch.cluster import quiet_ray, ray_for
+from rlgan.launch.cluster import noise_into, quiet_ray, ray_for
 from rlgan.launch.generator import checkpoint_at
 from rlgan.launch.history import History
 from rlgan.launch.interrupts import Interrupts
@@ -44,6 +44,7 @@ def train(arguments: Sequence[str], console: Console | None = None) -> int:
     quiet_ray()
     options = read_train_options(arguments)
     call, run = options.invocation, options.run
+    run.algorithm_config().validate()
     path = call.run_dir or fresh_path(run.system)
     directory = RunDirectory(path, may_hold_a_run=call.resume == "auto")
     with Interrupts() as interrupts, directory, _logged(directory), _warnings_on(console):
@@ -60,13 +61,11 @@ def _train(run: RunConfig, call: Invocation, directory: RunDirectory, interrupts
     tokenizer_json = None if checkpoint is None else checkpoint.tokenizer_json
     changes = [] if checkpoint is None else preflight.check_resume(checkpoint, run)
     config = run.algorithm_config(tokenizer_json)
-    config.validate()
     source = preflight.check_data(run, config.smallest_corpus(), tokenizer_json)
     if checkpoint is not None and source is not None:
         preflight.check_same_data(checkpoint, source, call.allow_data_change)
-    directory.write_config(run.to_yaml())
     _say(console, f"run directory {directory.path}; starting Ray")
-    with ray_for(run.workers, config.required_cpus()):
+    with noise_into(directory.path / "ray.log"), ray_for(run.workers, config.required_cpus()):
         interrupts.install()  # ray.init has replaced the handler of SIGTERM
         algorithm = config.build_algo()
         try:
@@ -78,6 +77,7 @@ def _train(run: RunConfig, call: Invocation, directory: RunDirectory, interrupts
                 _say(console, f"changed since the checkpoint: {change}")
             step = algorithm.step_count
             _forget_after(directory, step)
+            directory.write_config(run.to_yaml())
             log = TensorBoardLog(directory.tensorboard, purge_step=step + 1 if step else None)
             log.configuration(run.to_yaml(), step)
             if step:
@@ -121,11 +121,22 @@ def _logged(directory: RunDirectory) -> Iterator[None]:
             raise type(error)(f"{first_line} See {directory.error_log}.") from error
         raise
     except Exception as error:
+        if _is_out_of_memory(error):
+            raise ClusterError(f"{_first_line(error)}. Ask for smaller nets, batches or fewer rollouts.") from error
         directory.error_log.write_text(traceback.format_exc(), encoding="utf-8")
-        first_line = (str(error).splitlines() or [""])[0]
         raise CrashError(
-            f"unexpected {type(error).__name__}: {first_line:.200}; the traceback is in {directory.error_log}."
+            f"unexpected {type(error).__name__}: {_first_line(error)}; the traceback is in {directory.error_log}."
         ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The beginning of what an exception says."""
+    return (str(error).strip().splitlines() or [""])[0][:200].rstrip(".")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was asked for that the machine does not have."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
 class _ToConsole(logging.Handler):

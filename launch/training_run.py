@@ -19,7 +19,7 @@ from rlgan.seeding import derive_seed
 
 MAX_FAILED_SAVES = 3
 SAMPLES_SHOWN = 20
-SNAPSHOT_SECONDS = 2.0
+SNAPSHOT_SECONDS = 0.5
 """Rounds longer than this leave a checkpoint in memory, for an interrupt in the middle of the next."""
 
 

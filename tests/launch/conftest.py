@@ -1,0 +1,73 @@
+"""The command line as a test calls it: in this process, or in one of its own."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rlgan.launch.main import main
+
+TINY = (
+    "--vocab-size 20 --length 6 --oracle-sequences 64 --oracle-held-out 16 --likelihood.epochs 2 "
+    "--likelihood.batch-size 16 --generator.embedding-size 8 --generator.hidden-size 8 --discriminator.windows 1 2 "
+    "--discriminator.filters 4 4 --discriminator.embedding-size 8 --discriminator-training.pretrain-steps 2 "
+    "--discriminator-training.batch-size 16 --discriminator-training.num-negatives 16 --rounds 3 --batch-size 8 "
+    "--num-rollouts 2 --eval-samples 20 --eval-every 0"
+).split()
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def rlgan(capsys) -> Callable[..., Said]:
+    """`rlgan WORDS...` in this process."""
+
+    def call(*words: object) -> Said:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Said(code, out, err)
+
+    return call
+
+
+@pytest.fixture
+def tiny() -> list[str]:
+    """Options of a run of 7 rounds that takes a second: 2 of likelihood, 2 of the discriminator, 3 adversarial."""
+    return list(TINY)
+
+
+@pytest.fixture
+def rlgan_process(tmp_path) -> Callable[..., "subprocess.Popen[str]"]:
+    """Starts `rlgan WORDS...` as a process in a session of its own, as a terminal or a job manager does."""
+
+    def start(*words: object, prelude: str = "") -> "subprocess.Popen[str]":
+        code = f"{prelude}\nimport sys; from rlgan.launch.main import main; sys.exit(main())"
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            start_new_session=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def poems(tmp_path) -> Path:
+    """100 distinct lines of 4 words."""
+    path = tmp_path / "poems.txt"
+    path.write_text("".join(f"w{i % 7} w{i % 11} w{i % 13} end\n" for i in range(100)))
+    return path
