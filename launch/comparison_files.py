@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rlgan.launch.plots import Cloud, quality_diversity_png
 from rlgan.metrics.quality_diversity import Summary, summarise
 
 _ON_TERMINAL = ("gen/nll_oracle", "gen/nll_test", "gen/entropy", "eval/distinct_2")
+_LONGEST_SETTING = 30
 
 
 def write_comparison(comparison: Comparison, output: Path, console: Console) -> None:
@@ -54,21 +55,26 @@ def comparison_png(comparison: Comparison) -> bytes:
     Returns:
         A PNG file.
     """
-    diversity, quality = comparison.diversity, comparison.quality
     clouds: dict[str, list[tuple[float, float]]] = {}
+    trails: dict[str, list[list[tuple[float, float]]]] = {}
     sweeps: dict[tuple[tuple[float, float], ...], Cloud] = {}
     for result in comparison.results:
-        clouds.setdefault(result.label, []).append((result.figures[diversity.tag], result.figures[quality.tag]))
-        points = tuple((point.figures[diversity.tag], point.figures[quality.tag]) for point in result.sweep)
+        clouds.setdefault(result.label, []).append(_place(comparison, result.figures))
+        trails.setdefault(result.label, []).append([_place(comparison, figures) for figures in result.trajectory])
+        points = tuple(_place(comparison, point.figures) for point in result.sweep)
         if points:
             notes = [f"{point.temperature:g}" for point in result.sweep]
-            sweeps[points] = Cloud("likelihood model at temperature ...", points, notes=notes)
-    real = (comparison.real.get(diversity.tag), comparison.real.get(quality.tag))
-    if real[0] is not None and real[1] is not None:
-        clouds[REAL] = [(real[0], real[1])]
-    note = f"one point a seed · {comparison.num_samples} sequences each · {comparison.data}"
-    groups = [Cloud(label, points) for label, points in clouds.items()]
-    return quality_diversity_png(groups, list(sweeps.values()), diversity, quality, note)
+            sweeps[points] = Cloud("likelihood model by temperature", points, notes=notes)
+    if {comparison.diversity.tag, comparison.quality.tag} <= comparison.real.keys():
+        clouds[REAL] = [_place(comparison, comparison.real)]
+    note = f"one point a seed, thin lines its way there · {comparison.num_samples} sequences each · {comparison.data}"
+    groups = [Cloud(label, points, trails=trails.get(label, [])) for label, points in clouds.items()]
+    return quality_diversity_png(groups, list(sweeps.values()), comparison.diversity, comparison.quality, note)
+
+
+def _place(comparison: Comparison, figures: Mapping[str, float]) -> tuple[float, float]:
+    """Where a model is in the plane."""
+    return figures.get(comparison.diversity.tag, math.nan), figures.get(comparison.quality.tag, math.nan)
 
 
 def comparison_markdown(comparison: Comparison) -> str:
@@ -102,7 +108,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         lines += ["A control is read from the evaluations along its adversarial rounds, for runs of the same seed."]
     if comparison.settings:
         labels = list(next(iter(comparison.settings.values())))
-        body = [[name, *(values.get(label, "") for label in labels)] for name, values in comparison.settings.items()]
+        body = [[name, *(_short(values[label]) for label in labels)] for name, values in comparison.settings.items()]
         lines += ["", "## Settings that differ", "", *_markdown_table(["", *labels], body)]
     runs = [f"- {run.label}, seed {run.seed}: {run.path}, step {run.step}" for run in comparison.results]
     return "\n".join([*lines, "", "## Runs", "", *runs, "", "![quality and diversity](comparison.png)", ""])
@@ -150,10 +156,13 @@ def _show(comparison: Comparison, console: Console) -> None:
     for label, row in rows.items():
         table.add_row(*(Text(cell) for cell in _cells(label, row, columns)))
     console.print(table)
-    for label, row in comparison.control_rows().items():
-        for control, values in row.items():
-            line = f"{label}: better than {control} at equal diversity by {_text(values)}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    controls = comparison.control_rows()
+    if controls:
+        names = sorted({name for row in controls.values() for name in row})
+        table = Table("better at equal diversity by, than", *names, box=None, padding=(0, 1))
+        for label, row in controls.items():
+            table.add_row(Text(label), *(Text(_text(row.get(name, []))) for name in names))
+        console.print(table)
 
 
 def _columns(comparison: Comparison, rows: Rows, figures: dict[str, str]) -> dict[str, str]:
@@ -189,6 +198,11 @@ def _refusals(comparison: Comparison) -> list[str]:
         "Runs without that comparison (wider --temperatures may help; no likelihood.safetensors cannot):",
         *refused,
     ]
+
+
+def _short(value: str) -> str:
+    """A setting that fits a cell."""
+    return value if len(value) <= _LONGEST_SETTING else f"{value[:_LONGEST_SETTING]}…"
 
 
 def _text(values: Sequence[Cell]) -> str:

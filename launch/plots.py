@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -97,12 +97,14 @@ class Cloud:
         points: (diversity, quality).
         is_line: whether they are joined in the given order, as a sweep or a path in time is.
         notes: a word beside each point, or nothing.
+        trails: where the points came from, drawn faintly; each is a line of (diversity, quality).
     """
 
     label: str
     points: Sequence[tuple[float, float]]
     is_line: bool = False
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
+    trails: Sequence[Sequence[tuple[float, float]]] = ()
 
 
 def curves_png(
@@ -161,18 +163,13 @@ def quality_diversity_png(
         points = _finite_points(sweep.points)
         axes.plot(*_columns(points), "-o", color="#777777", lw=1.2, ms=3.5, label=sweep.label if number == 0 else None)
         if number == 0:
-            for (x, y), text in zip(sweep.points, sweep.notes, strict=False):
-                axes.annotate(text, (x, y), (4, -9), textcoords="offset points", fontsize=7, color="#777777")
+            for point, text in zip(sweep.points, sweep.notes, strict=False):
+                axes.annotate(
+                    text, point, (5, -9), textcoords="offset points", fontsize=7, color="#777777", annotation_clip=True
+                )
     for number, (cloud, colour) in enumerate(zip(clouds, _cycle(len(clouds)), strict=True)):
-        points = _finite_points(cloud.points)
-        if not points:
-            continue
-        if cloud.is_line:
-            axes.plot(*_columns(points), "-", color=colour, lw=1.4, marker=".", ms=4, label=cloud.label)
-            axes.plot(*points[-1], "o", color=colour, ms=8)
-            continue
-        marker = "osD^vP*X"[number % 8]
-        axes.plot(*_columns(points), marker, color=colour, ms=8, mec="white", mew=0.8, label=cloud.label)
+        _draw_cloud(axes, cloud, colour, "osD^vP*X"[number % 8])
+    _zoom(axes, clouds, sweeps)
     if not diversity.high_is_good:
         axes.invert_xaxis()
     if not quality.high_is_good:
@@ -209,6 +206,38 @@ QUALITY_AXES = {
     "nll-oracle": Axis("gen/nll_oracle", "NLL oracle (nats per token)", high_is_good=False),
     **{f"bleu-{n}": Axis(f"eval/bleu_{n}", f"BLEU-{n}", high_is_good=True) for n in (2, 3, 4, 5)},
 }
+
+
+def _draw_cloud(axes: Axes, cloud: Cloud, colour: str, marker: str) -> None:
+    """A group: points with the trails they came from, or one line with its end marked."""
+    points = _finite_points(cloud.points)
+    if not points:
+        return
+    for trail in cloud.trails:
+        axes.plot(*_columns(_finite_points(trail)), "-", color=colour, lw=0.9, alpha=0.35)
+    if cloud.is_line:
+        axes.plot(*_columns(points), "-", color=colour, lw=1.4, marker=".", ms=4, label=cloud.label)
+        axes.plot(*points[-1], "o", color=colour, ms=8)
+    else:
+        axes.plot(*_columns(points), marker, color=colour, ms=8, mec="white", mew=0.8, label=cloud.label)
+
+
+def _zoom(axes: Axes, clouds: Sequence[Cloud], sweeps: Sequence[Cloud]) -> None:
+    """Show all models, and of the sweeps what is near them."""
+    models = _finite_points([point for cloud in clouds for line in (cloud.points, *cloud.trails) for point in line])
+    known = models + _finite_points([point for sweep in sweeps for point in sweep.points])
+    if not models:
+        return
+    axes.set_xlim(*_limits([x for x, _ in models], [x for x, _ in known]))
+    axes.set_ylim(*_limits([y for _, y in models], [y for _, y in known]))
+
+
+def _limits(of_models: Sequence[float], of_all: Sequence[float]) -> tuple[float, float]:
+    """The range of the models with a margin, but no emptiness beyond what there is."""
+    low, high = min(of_models), max(of_models)
+    margin = 0.6 * (high - low) or 0.1 * abs(high) or 1.0
+    edge = 0.08 * margin
+    return max(low - margin, min(of_all) - edge), min(high + margin, max(of_all) + edge)
 
 
 def _mark_phases(axes: Axes, phases: Sequence[PhaseSpan]) -> None:

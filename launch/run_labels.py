@@ -7,9 +7,13 @@ from typing import Any
 _PAPER_FORM = {
     "advantage": "none",
     "standardise": "false",
+    "discriminator.reward_map": "probability",
     "regularisation.likelihood_weight": "0",
     "regularisation.entropy_ratio": "null",
 }
+_OF_THE_DISCRIMINATOR = ("discriminator.", "discriminator_training.", "num_rollouts", "rollout_delay")
+_LONGEST_DETAILS = 40
+
 
 def labels_of(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """A label for every run; runs with the same label differ in their seed only.
@@ -18,21 +22,24 @@ def labels_of(configs: Sequence[Mapping[str, Any]]) -> list[str]:
         configs: content of their config.yaml.
 
     Returns:
-        Such as "seqgan", "seqgan, paper form", "constant reward", and "seqgan [lr=0.001]" beside "seqgan [lr=0.01]".
+        Such as "seqgan", "seqgan, paper form", "constant reward"; "seqgan (lr=0.001)" beside "seqgan (lr=0.01)"; and
+        "seqgan (settings 1)" beside "seqgan (settings 2)" where more differs than a label can say.
     """
-    settings = [_flat(config.get("training", {})) for config in configs]
+    settings = [_settings(config) for config in configs]
     names = [_name(config, flat) for config, flat in zip(configs, settings, strict=True)]
     labels = []
     for name, flat in zip(names, settings, strict=True):
         siblings = [other for other_name, other in zip(names, settings, strict=True) if other_name == name]
-        keys = varying(siblings)
-        details = ", ".join(f"{key}={flat.get(key, '?')}" for key in keys)
-        labels.append(f"{name} [{details}]" if details else name)
+        distinct = [one for number, one in enumerate(siblings) if one not in siblings[:number]]
+        details = ", ".join(f"{key}={flat.get(key, '?')}" for key in varying(siblings))
+        if len(details) > _LONGEST_DETAILS:
+            details = f"settings {distinct.index(flat) + 1}"
+        labels.append(f"{name} ({details})" if details else name)
     return labels
 
 
 def differences(configs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The settings in which the groups differ.
+    """The settings in which the groups differ; those that a group does not have or need are "–".
 
     Args:
         configs: content of the runs' config.yaml.
@@ -41,9 +48,10 @@ def differences(configs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> 
     Returns:
         Setting -> label -> value.
     """
-    by_label = {label: _flat(config.get("training", {})) for label, config in zip(labels, configs, strict=True)}
-    keys = varying(list(by_label.values()))
-    return {key: {label: flat.get(key, "?") for label, flat in by_label.items()} for key in keys}
+    by_label = {label: _settings(config) for label, config in zip(labels, configs, strict=True)}
+    names = sorted({name for flat in by_label.values() for name in flat})
+    keys = [name for name in names if len({flat[name] for flat in by_label.values() if name in flat}) > 1]
+    return {key: {label: flat.get(key, "–") for label, flat in by_label.items()} for key in keys}
 
 
 def is_control(config: Mapping[str, Any]) -> bool:
@@ -69,6 +77,14 @@ def varying(settings: Sequence[Mapping[str, str]]) -> list[str]:
     """
     names = sorted({name for flat in settings for name in flat})
     return [name for name in names if len({flat.get(name) for flat in settings}) > 1]
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that can make a difference; a control never asks the discriminator."""
+    flat = _flat(config.get("training", {}))
+    if is_control(config):
+        return {name: value for name, value in flat.items() if not name.startswith(_OF_THE_DISCRIMINATOR)}
+    return flat
 
 
 def _name(config: Mapping[str, Any], flat: Mapping[str, str]) -> str:
