@@ -98,9 +98,11 @@ def _against_sweep(figures: Mapping[str, float], sweep: Sequence[SweepPoint]) ->
         return ["The temperature sweep has no two finite points, so there is no comparison at equal diversity."]
     gap = quality.directed(figures[quality.tag]) - at_equal
     verdict = "better" if gap > 0 else "worse"
+    same, what = diversity.label.split(" (")[0], quality.label.split(" (")[0]
     return [
-        f"At the same {diversity.label}, the likelihood model reaches {quality.label} {quality.directed(at_equal):.3f} "
-        f"by its temperature alone; this generator has {figures[quality.tag]:.3f}, {abs(gap):.3f} {verdict}."
+        f"At the same {same}, the likelihood model reaches {what} {quality.directed(at_equal):.3f} by its temperature "
+        f"alone; this generator has {figures[quality.tag]:.3f}, {abs(gap):.3f} {verdict}. These are single draws of "
+        "samples: a few hundredths may be chance."
     ]
 
 

@@ -31,9 +31,10 @@ def labels_of(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     for name, flat in zip(names, settings, strict=True):
         siblings = [other for other_name, other in zip(names, settings, strict=True) if other_name == name]
         distinct = [one for number, one in enumerate(siblings) if one not in siblings[:number]]
-        details = ", ".join(f"{key}={flat.get(key, '?')}" for key in varying(siblings))
-        if len(details) > _LONGEST_DETAILS:
-            details = f"settings {distinct.index(flat) + 1}"
+        keys = varying(siblings)
+        said = [", ".join(f"{key}={one.get(key, '?')}" for key in keys) for one in distinct]
+        number = distinct.index(flat)
+        details = said[number] if max(map(len, said)) <= _LONGEST_DETAILS else f"settings {number + 1}"
         labels.append(f"{name} ({details})" if details else name)
     return labels
 
