@@ -22,7 +22,7 @@ def seqgan_quick() -> RunConfig:
     """
     return RunConfig(
         training=SeqGANHyperparameters(
-            likelihood=LikelihoodConfig(epochs=20),
+            likelihood=LikelihoodConfig(epochs=10),
             discriminator=TextCNNDiscriminatorConfig(
                 embedding_size=32,
                 windows=(1, 2, 3),
@@ -36,7 +36,7 @@ def seqgan_quick() -> RunConfig:
             discriminator_training=DiscriminatorTrainingConfig(
                 pretrain_steps=60, num_negatives=1000, d_steps=1, epochs=1, batch_size=128, lr=1e-3
             ),
-            regularisation=RegularisationConfig(likelihood_weight=1.0, entropy_ratio=0.96),
+            regularisation=RegularisationConfig(likelihood_weight=1.0, entropy_ratio=0.9),
             rounds=150,
             batch_size=64,
             num_rollouts=4,
