@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
+
 from rlgan.errors import ClusterError
 from rlgan.launch.run_config import WorkerConfig
 
@@ -80,13 +82,12 @@ def ray_for(workers: WorkerConfig, required_cpus: float) -> Iterator[None]:
         return
     if workers.address is None:
         require_local_resources(math.ceil(required_cpus))
-        folder = Path(tempfile.mkdtemp(prefix="rlgan-", dir=_short_folder()))
-        try:
-            _start_private_ray(math.ceil(required_cpus), folder)
-            yield
-        finally:
-            ray.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
+        with ray_folder(_short_folder()) as folder:
+            try:
+                _start_private_ray(math.ceil(required_cpus), folder)
+                yield
+            finally:
+                ray.shutdown()
         return
     require_listener(workers.address, workers.connect_timeout)
     try:
@@ -95,6 +96,27 @@ def ray_for(workers: WorkerConfig, required_cpus: float) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def ray_folder(parent: Path) -> Iterator[Path]:
+    """A folder for the files of a private Ray, removed afterwards; so are those that killed runs have left.
+
+    Args:
+        parent: where it is made.
+
+    Yields:
+        The folder.
+    """
+    for left in parent.glob("rlgan-*/run.lock"):
+        with contextlib.suppress(OSError, filelock.Timeout), filelock.FileLock(left, timeout=0):
+            shutil.rmtree(left.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="rlgan-", dir=parent))
+    with filelock.FileLock(folder / "run.lock"):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_local_resources(num_workers: int, num_cores: int | None = None, free_bytes: int | None = None) -> None:
@@ -155,10 +177,10 @@ def _bare(host: str) -> str:
     return host
 
 
-def _short_folder() -> str:
+def _short_folder() -> Path:
     """Where Ray's sockets go: their paths must stay below 108 bytes."""
-    folder = tempfile.gettempdir()
-    return folder if len(folder) <= 20 else "/tmp"
+    folder = Path(tempfile.gettempdir())
+    return folder if len(str(folder)) <= 20 else Path("/tmp")
 
 
 def _start_private_ray(num_cpus: int, folder: Path) -> None:
@@ -202,9 +224,10 @@ def _connect(address: str, timeout_seconds: float) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
-        text = _first_line(error)
-        hint = " Does the cluster need a token (`ray get-auth-token`)?" if "auth" in text.lower() else ""
-        raise ClusterError(f"--address {address}: {text}.{hint}") from error
+        raise ClusterError(
+            f"--address {address}: {_first_line(error):.150}. If that cluster asks for a token, set "
+            "RAY_AUTH_MODE=token and fetch it with `ray get-auth-token`."
+        ) from error
     finally:
         timer.cancel()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rlgan.data import CorpusConfig
 from rlgan.errors import ConfigError
@@ -48,16 +49,24 @@ def read_train_options(arguments: Sequence[str]) -> TrainOptions:
     return options.model_copy(update={"run": _with_absolute_paths(options.run)})
 
 
-def _settings_to_go_on_with(arguments: Sequence[str]) -> dict[str, object]:
+def _settings_to_go_on_with(arguments: Sequence[str]) -> dict[str, Any]:
     """The settings of the run that goes on; none for a new one."""
     resume, run_dir = value_of(arguments, "resume"), value_of(arguments, "run-dir")
     if resume in {None, "never"}:
         return {}
-    if resume != "auto":
-        path = Path(resume or "")
-        return parse_settings(checkpoint_at(path).config_yaml, RunConfig, f"{path}: config.yaml")
-    config = Path(run_dir or "") / "config.yaml"
-    return read_settings(config, RunConfig) if run_dir is not None and config.is_file() else {}
+    if resume == "auto":
+        return _settings_of(Path(run_dir)) if run_dir is not None else {}
+    path = Path(resume or "")
+    return overlaid(
+        _settings_of(path), parse_settings(checkpoint_at(path).config_yaml, RunConfig, f"{path}: config.yaml")
+    )
+
+
+def _settings_of(run_dir: Path) -> dict[str, Any]:
+    """The settings of a run directory; none where it has none, and none of a checkpoint's folder."""
+    path = run_dir / "config.yaml"
+    is_run = path.is_file() and not (run_dir / "manifest.json").exists()
+    return read_settings(path, RunConfig) if is_run else {}
 
 
 def _with_absolute_paths(run: RunConfig) -> RunConfig:

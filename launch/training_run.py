@@ -50,7 +50,6 @@ class TrainingRun:
         self._failed_saves = 0
         self._health: dict[str, float] = {}
         self._figures: dict[str, float] = {}
-        self._measured: object = None
         self._snapshot: Checkpoint | None = None
         self._is_whole = True
 
@@ -72,6 +71,7 @@ class TrainingRun:
     def _round(self) -> None:
         """One round and what is due after it."""
         self._is_whole = False
+        generator_before = self.algorithm.weights.nets["generator"]
         self.algorithm.train()
         self._is_whole = True
         report = self.algorithm.report
@@ -83,21 +83,15 @@ class TrainingRun:
         self._snapshot = self.algorithm.checkpoint() if report.seconds > SNAPSHOT_SECONDS else None
         log, is_last = self._run.log, report.step == self._total_steps
         ends_phase = report.phase_round == report.phase_rounds
-        if ends_phase or is_last or (log.eval_every and report.step % log.eval_every == 0):
-            self._evaluate_once()
+        is_new = self.algorithm.weights.nets["generator"] is not generator_before  # not after a round of D alone
+        if is_new and (ends_phase or is_last or (log.eval_every and report.step % log.eval_every == 0)):
+            self._evaluate()
         is_late = time.monotonic() - self._saved_at > 60 * log.checkpoint_minutes
         is_due = log.checkpoint_every and report.step % log.checkpoint_every == 0
         if ends_phase or is_last or is_late or is_due:
             self._save(self._snapshot or self.algorithm.checkpoint())
         if ends_phase and report.phase == "likelihood":
             self._directory.write_tensors("likelihood", self.algorithm.weights.nets["generator"])
-
-    def _evaluate_once(self) -> None:
-        """Measure the generator unless it is the one that was measured last, as after a round of the discriminator."""
-        weights = self.algorithm.weights.nets["generator"]
-        if weights is not self._measured:
-            self._measured = weights
-            self._evaluate()
 
     def _evaluate(self) -> None:
         """Measure the generator as the runners have it, with random numbers of the step."""

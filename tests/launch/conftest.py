@@ -16,7 +16,7 @@ TINY = (
     "--discriminator.filters 4 4 --discriminator.embedding-size 8 --discriminator-training.pretrain-steps 2 "
     "--discriminator-training.batch-size 16 --discriminator-training.num-negatives 16 --rounds 3 --batch-size 8 "
     "--num-rollouts 2 --eval-samples 20 --eval-every 0"
-).split()
+)
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ def rlgan(capsys) -> Callable[..., Said]:
     return call
 
 
-@pytest.fixture
-def tiny() -> list[str]:
+@pytest.fixture(scope="session")
+def tiny_words() -> list[str]:
     """Options of a run of 7 rounds that takes a second: 2 of likelihood, 2 of the discriminator, 3 adversarial."""
-    return list(TINY)
+    return TINY.split()
 
 
 @pytest.fixture

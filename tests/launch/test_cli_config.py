@@ -40,7 +40,10 @@ OPTIONS = {
 }
 
 FILES = {
-    "unknown setting": ("training:\n  ronds: 3\n", "c.yaml: training.ronds: no such setting; perhaps you meant training."),
+    "unknown setting": (
+        "training:\n  ronds: 3\n",
+        "c.yaml: training.ronds: no such setting; perhaps you meant training.",
+    ),
     "in the wrong section": ("rounds: 3\n", "c.yaml: rounds: no such setting; perhaps you meant training.rounds"),
     "unknown section": ("trainig:\n  rounds: 3\n", "c.yaml: trainig: no such setting; perhaps you meant training"),
     "wrong type": ("training:\n  rounds: many\n", "c.yaml: training.rounds: input should be a valid integer"),

@@ -1,4 +1,4 @@
-"""Data that cannot be trained on: exit code 3, one line with the numbers, before Ray starts; and `rlgan data inspect`."""
+"""Data that cannot be trained on: exit code 3, one line with numbers, before Ray starts; and `rlgan data inspect`."""
 
 import sys
 

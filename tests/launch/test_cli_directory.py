@@ -25,9 +25,7 @@ with RunDirectory(Path(sys.argv[1]), may_hold_a_run=True):
 @pytest.fixture
 def holder(tmp_path):
     """A process that has locked tmp_path/run."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "locked\n"
     yield process
     process.kill()

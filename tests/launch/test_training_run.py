@@ -1,0 +1,218 @@
+"""The loop of a run with an algorithm that only counts: what is measured, saved and reported, and when."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from rlgan.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints
+from rlgan.errors import CheckpointError
+from rlgan.evaluation import Evaluation
+from rlgan.launch import training_run as module
+from rlgan.launch.history import History
+from rlgan.launch.interrupts import Interrupts
+from rlgan.launch.progress import Progress
+from rlgan.launch.recipes import seqgan_quick
+from rlgan.launch.run_config import LogConfig
+from rlgan.launch.run_directory import RunDirectory
+from rlgan.launch.training_run import TrainingRun
+from rlgan.policies.algorithm import RoundReport
+
+PHASES = (("likelihood", 2), ("discriminator", 1), ("adversarial", 4))
+
+
+class CountingAlgorithm:
+    """Rounds that count; in the discriminator's the generator stays the same object."""
+
+    def __init__(self, during_round=lambda step: None) -> None:
+        self.step_count, self.total_steps = 0, sum(rounds for _, rounds in PHASES)
+        self.report = RoundReport()
+        self.source = SimpleNamespace(space=None, decode=lambda tokens_T: f"sample {int(tokens_T[0])}")
+        self.weights = SimpleNamespace(nets={"generator": {"w": torch.zeros(1)}})
+        self.seconds = 0.0
+        self._during_round = during_round
+
+    def train(self) -> None:
+        """One round."""
+        step = self.step_count + 1
+        self._during_round(step)
+        self.step_count = step
+        phase, before, rounds = next(
+            (name, before, rounds)
+            for (name, rounds), before in zip(PHASES, (0, 2, 3), strict=True)
+            if step <= before + rounds
+        )
+        if phase != "discriminator":
+            self.weights.nets["generator"] = {"w": torch.full((1,), float(step))}
+        self.report = RoundReport(step, phase, step - before, rounds, {"gen/loss": 1.0}, {}, None, self.seconds)
+
+    def checkpoint(self) -> Checkpoint:
+        """The counter and the weights."""
+        return Checkpoint(self.step_count, {"g": dict(self.weights.nets["generator"])}, {}, "seed: 0")
+
+
+class SilentLog:
+    """A TensorBoardLog that remembers calls."""
+
+    def __init__(self) -> None:
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda *args, **kwargs: self.calls.append((name, args))
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """The weights that were measured; evaluation itself is replaced."""
+    seen = []
+    monkeypatch.setattr(module, "rebuild_generator", lambda space, config, weights: float(weights["w"]))
+
+    def evaluate(generator, source, num_samples, seed):
+        seen.append((generator, num_samples, seed))
+        return Evaluation({"gen/nll_test": generator}, torch.full((3, 2), int(generator)))
+
+    monkeypatch.setattr(module, "evaluate_generator", evaluate)
+    monkeypatch.setattr(module, "write_report", lambda path: path / "report.html")
+    return seen
+
+
+def start(tmp_path, algorithm, interrupts, **log) -> tuple[TrainingRun, SilentLog]:
+    """A run of the algorithm in tmp_path."""
+    config = seqgan_quick().model_copy(update={"log": LogConfig(**{"eval_every": 0, "checkpoint_every": 0, **log})})
+    silent = SilentLog()
+    directory = RunDirectory(tmp_path, may_hold_a_run=True)
+    progress = Progress(algorithm.total_steps)
+    return TrainingRun(algorithm, config, directory, silent, progress, interrupts), silent
+
+
+def steps_on_disk(tmp_path: Path) -> list[int]:
+    """Steps of the checkpoints, oldest first."""
+    return sorted(int(path.name.removeprefix("step-")) for path in list_checkpoints(tmp_path / "checkpoints"))
+
+
+def test_phases_end_with_an_evaluation_and_a_checkpoint(tmp_path, evaluated):
+    with Interrupts() as interrupts:
+        training, log = start(tmp_path, CountingAlgorithm(), interrupts, keep_checkpoints=9)
+        assert training.run() == 0
+    assert steps_on_disk(tmp_path) == [2, 3, 7]
+    assert [weights for weights, _, _ in evaluated] == [2.0, 7.0], "after round 3 the generator is that of round 2"
+    history = History(tmp_path).read()
+    assert [(entry.step, entry.kind) for entry in history if entry.kind == "eval"] == [(2, "eval"), (7, "eval")]
+    assert [entry.step for entry in history if entry.kind == "round"] == [1, 2, 3, 4, 5, 6, 7]
+    assert (tmp_path / "samples" / "step-000007.txt").read_text() == "sample 7\n" * 3
+    assert [name for name, _ in log.calls][-2:] == ["hyperparameters", "close"]
+    health = [entry.figures.get("health/last_checkpoint_step") for entry in history if entry.kind == "round"]
+    assert health == [None, None, 2.0, 3.0, None, None, None], "told with the round that follows"
+
+
+def test_every_so_many_rounds(tmp_path, evaluated):
+    with Interrupts() as interrupts:
+        training, _ = start(
+            tmp_path, CountingAlgorithm(), interrupts, eval_every=3, checkpoint_every=5, keep_checkpoints=9
+        )
+        training.run()
+    assert steps_on_disk(tmp_path) == [2, 3, 5, 7]
+    assert [weights for weights, _, _ in evaluated] == [2.0, 6.0, 7.0]
+    assert len({seed for _, _, seed in evaluated}) == 3, "every evaluation draws with numbers of its own"
+
+
+def test_by_the_clock(tmp_path, evaluated):
+    with Interrupts() as interrupts:
+        training, _ = start(tmp_path, CountingAlgorithm(), interrupts, checkpoint_minutes=1e-9, keep_checkpoints=9)
+        training.run()
+    assert steps_on_disk(tmp_path) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_the_likelihood_model_is_kept(tmp_path, evaluated):
+    import safetensors.torch
+
+    with Interrupts() as interrupts:
+        start(tmp_path, CountingAlgorithm(), interrupts)[0].run()
+    assert safetensors.torch.load_file(tmp_path / "likelihood.safetensors")["w"].tolist() == [2.0]
+
+
+def test_a_signal_between_rounds_saves_the_step(tmp_path, evaluated, capsys):
+    algorithm = CountingAlgorithm(lambda step: step == 5 and os.kill(os.getpid(), signal.SIGTERM))
+    with Interrupts() as interrupts:
+        training, _ = start(tmp_path, algorithm, interrupts)
+        assert training.run() == 143
+    assert steps_on_disk(tmp_path)[-1] == 5, "the round in hand was finished"
+    said = capsys.readouterr().out
+    assert f"rlgan: SIGTERM: the checkpoint of step 5 is in {tmp_path}" in said and "--resume auto" in said
+
+
+@pytest.mark.parametrize(
+    "seconds, saved", [(60.0, 5), (0.0, 3)], ids=["slow rounds are kept in memory", "quick ones not"]
+)
+def test_a_round_that_is_given_up(tmp_path, evaluated, seconds, saved):
+    def hang(step):
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+            algorithm.weights.nets["generator"] = {"w": torch.tensor([99.0])}  # half a round
+            time.sleep(20)
+
+    algorithm = CountingAlgorithm(hang)
+    algorithm.seconds = seconds
+    with Interrupts(grace_seconds=0.1) as interrupts:
+        training, _ = start(tmp_path, algorithm, interrupts)
+        assert training.run() == 130
+    checkpoint = latest_checkpoint(tmp_path / "checkpoints")
+    assert checkpoint is not None and checkpoint.step == saved
+    assert checkpoint.tensors["g"]["w"].item() != 99.0
+
+
+def test_a_signal_before_any_round_is_whole(tmp_path, evaluated, capsys):
+    algorithm = CountingAlgorithm(lambda step: (os.kill(os.getpid(), signal.SIGINT), time.sleep(20)))
+    with Interrupts(grace_seconds=0.1) as interrupts:
+        assert start(tmp_path, algorithm, interrupts)[0].run() == 130
+    assert steps_on_disk(tmp_path) == [] and "no round was whole" in capsys.readouterr().out
+
+
+def test_a_disk_that_refuses_twice_is_forgiven(tmp_path, evaluated, monkeypatch, capsys):
+    real, tries = module.save_checkpoint, []
+
+    def save(directory, checkpoint, keep):
+        tries.append(checkpoint.step)
+        if len(tries) in {1, 2, 4, 5}:
+            raise CheckpointError(f"{directory}: cannot write the checkpoint (No space left on device).")
+        return real(directory, checkpoint, keep=keep)
+
+    monkeypatch.setattr(module, "save_checkpoint", save)
+    with Interrupts() as interrupts:
+        training, _ = start(tmp_path, CountingAlgorithm(), interrupts, checkpoint_every=1)
+        assert training.run() == 0
+    assert steps_on_disk(tmp_path) == [6, 7]
+    assert capsys.readouterr().out.count("No space left on device") == 4
+
+
+def test_a_disk_that_refuses_three_times_ends_the_run(tmp_path, evaluated, monkeypatch):
+    def save(directory, checkpoint, keep):
+        raise CheckpointError("cannot write the checkpoint (No space left on device).")
+
+    monkeypatch.setattr(module, "save_checkpoint", save)
+    algorithm = CountingAlgorithm()
+    with Interrupts() as interrupts, pytest.raises(CheckpointError, match="No space left"):
+        start(tmp_path, algorithm, interrupts, checkpoint_every=1)[0].run()
+    assert algorithm.step_count == 3
+
+
+def test_a_report_that_cannot_be_written_does_not_fail_the_run(tmp_path, evaluated, monkeypatch, capsys):
+    def refuse(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_report", refuse)
+    with Interrupts() as interrupts:
+        assert start(tmp_path, CountingAlgorithm(), interrupts)[0].run() == 0
+    assert "the report cannot be written (No space left on device)" in capsys.readouterr().out
+
+
+def test_a_run_that_is_done_already_only_reports(tmp_path, evaluated):
+    algorithm = CountingAlgorithm(lambda step: pytest.fail("no round is left"))
+    algorithm.step_count = 7
+    with Interrupts() as interrupts:
+        assert start(tmp_path, algorithm, interrupts)[0].run() == 0
+    assert evaluated == []
