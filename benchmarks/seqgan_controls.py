@@ -20,7 +20,6 @@ PAPER_FORM = [
 
 VARIANTS = {
     "default": [],
-    "default-random": ["--reward-ablation", "random"],
     "default-constant": ["--reward-ablation", "constant"],
     "paper": PAPER_FORM,
     "paper-constant": [*PAPER_FORM, "--reward-ablation", "constant"],

@@ -34,16 +34,17 @@ def seqgan_quick() -> RunConfig:
                 reward_map="log_odds",
             ),
             discriminator_training=DiscriminatorTrainingConfig(
-                pretrain_steps=60, num_negatives=1000, d_steps=1, epochs=1, batch_size=128, lr=1e-3
+                pretrain_steps=120, num_negatives=320, d_steps=1, epochs=1, batch_size=128, lr=1e-3
             ),
-            regularisation=RegularisationConfig(likelihood_weight=1.0, entropy_ratio=0.9),
-            rounds=150,
-            batch_size=64,
-            num_rollouts=4,
+            regularisation=RegularisationConfig(likelihood_weight=0.5, entropy_weight=0.5, entropy_ratio=0.9),
+            rounds=200,
+            batch_size=128,
+            num_rollouts=2,
             lr=3e-3,
+            advantage="batch_mean",
         ),
         data=CorpusConfig(),
-        log=LogConfig(eval_every=10, eval_samples=1000),
+        log=LogConfig(eval_every=20, eval_samples=1000),
     )
 
 
