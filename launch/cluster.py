@@ -130,15 +130,15 @@ def require_local_resources(num_workers: int, num_cores: int | None = None, free
     Raises:
         ClusterError: with the numbers.
     """
-    num_cores = num_cores or len(os.sched_getaffinity(0))
-    free_bytes = free_bytes or os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    num_cores = num_cores or _num_cores()
+    free_bytes = free_bytes or _free_bytes()
     advice = "Ask for fewer --num-env-runners and learners, or give the --address of a larger cluster."
     if num_workers > WORKERS_PER_CORE * num_cores:
         raise ClusterError(
             f"the run asks for {num_workers} worker processes; this machine has {num_cores} CPUs, enough for "
             f"{WORKERS_PER_CORE * num_cores}. {advice}"
         )
-    if num_workers * WORKER_BYTES > free_bytes:
+    if free_bytes is not None and num_workers * WORKER_BYTES > free_bytes:
         raise ClusterError(
             f"the run asks for {num_workers} worker processes of about {WORKER_BYTES / 2**30:.1f} GiB each; this "
             f"machine has {free_bytes / 2**30:.1f} GiB of free memory. {advice}"
@@ -170,6 +170,20 @@ def require_listener(address: str, timeout_seconds: float) -> None:
         ) from None
 
 
+def _num_cores() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _free_bytes() -> int | None:
+    """Memory that new processes could have (Linux; None elsewhere)."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
 def _bare(host: str) -> str:
     """The host without the brackets of an IPv6 address."""
     with contextlib.suppress(ValueError):
@@ -193,7 +207,7 @@ def _start_private_ray(num_cpus: int, folder: Path) -> None:
     try:
         ray.init(
             address="local",
-            num_cpus=max(len(os.sched_getaffinity(0)), num_cpus),
+            num_cpus=max(_num_cores(), num_cpus),
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,

@@ -41,6 +41,17 @@ def rlgan(capsys) -> Callable[..., Said]:
     return call
 
 
+@pytest.fixture
+def no_ray(monkeypatch) -> None:
+    """Training fails with another exit code than any test expects if it comes as far as Ray."""
+    from rlgan.launch import train
+
+    def fail(*_: object) -> None:
+        raise AssertionError("Ray was about to start")
+
+    monkeypatch.setattr(train, "ray_for", fail)
+
+
 @pytest.fixture(scope="session")
 def tiny_words() -> list[str]:
     """Options of a run of 7 rounds that takes a second: 2 of likelihood, 2 of the discriminator, 3 adversarial."""
