@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from rlgan.evaluation import SweepPoint
+from rlgan.evaluation import SweepPoint, comparable
 from rlgan.launch.plots import Axis
 from rlgan.metrics.quality_diversity import ExtrapolationError, Point, quality_at_diversity
 
@@ -146,6 +146,18 @@ class Comparison:
             return there
         return self.quality.directed(result.figures[self.quality.tag]) - self.quality.directed(there)
 
+    def is_comparable(self, figures: Mapping[str, float], others: Mapping[str, float]) -> bool:
+        """Whether two models can be compared in this plane.
+
+        Args:
+            figures: of one.
+            others: of the other.
+
+        Returns:
+            False where an axis depends on the number of sequences and that differs.
+        """
+        return not self.diversity.needs_equal_numbers or comparable(figures, others)
+
     def read_curve(self, curve: Sequence[Mapping[str, float]], result: RunResult, axis: Axis) -> Cell:
         """A figure of a curve at the diversity of a run, by linear interpolation.
 
@@ -157,7 +169,10 @@ class Comparison:
         Returns:
             The figure in its own unit; or why there is none.
         """
-        pairs = [(row.get(self.diversity.tag, math.nan), row.get(axis.tag, math.nan)) for row in curve]
+        rows = [row for row in curve if self.is_comparable(row, result.figures)]
+        if curve and not rows:
+            return "another number of sequences was measured"
+        pairs = [(row.get(self.diversity.tag, math.nan), row.get(axis.tag, math.nan)) for row in rows]
         points = [Point(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
         at = result.figures[self.diversity.tag]
         if not points:

@@ -60,12 +60,13 @@ def comparison_png(comparison: Comparison) -> bytes:
     sweeps: dict[tuple[tuple[float, float], ...], Cloud] = {}
     for result in comparison.results:
         clouds.setdefault(result.label, []).append(_place(comparison, result.figures))
-        trails.setdefault(result.label, []).append([_place(comparison, figures) for figures in result.trajectory])
+        way = [figures for figures in result.trajectory if comparison.is_comparable(figures, result.figures)]
+        trails.setdefault(result.label, []).append([_place(comparison, figures) for figures in way])
         points = tuple(_place(comparison, point.figures) for point in result.sweep)
         if points:
             notes = [f"{point.temperature:g}" for point in result.sweep]
             sweeps[points] = Cloud("likelihood model by temperature", points, notes=notes)
-    if {comparison.diversity.tag, comparison.quality.tag} <= comparison.real.keys():
+    if comparison.is_comparable(comparison.real, comparison.results[0].figures):
         clouds[REAL] = [_place(comparison, comparison.real)]
     note = f"one point a seed, thin lines its way there · {comparison.num_samples} sequences each · {comparison.data}"
     groups = [Cloud(label, points, trails=trails.get(label, [])) for label, points in clouds.items()]

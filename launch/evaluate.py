@@ -20,10 +20,9 @@ from rlgan.evaluation import SWEEP_TEMPERATURES, evaluate_generator, mle_tempera
 from rlgan.launch.compare import Protocol, compare_runs
 from rlgan.launch.options import OptionStyle, parse_options
 from rlgan.launch.report import write_report
-from rlgan.launch.temperature_sweep import save_sweep
+from rlgan.launch.temperature_sweep import EVALUATION_FILE, save_sweep
 from rlgan.launch.trained_run import LIKELIHOOD_FILE, TrainedRun, open_run
 
-EVALUATION_FILE = "evaluation.json"
 STYLE = OptionStyle(
     "rlgan eval",
     "Measure the newest checkpoint of RUN, the sequences of a file (--sequences), or several runs (--compare).",
@@ -150,9 +149,9 @@ def evaluate_run(path: Path, options: EvaluateOptions) -> dict[str, float]:
     figures = evaluate_generator(run.generator, run.source, options.num_samples, options.seed).figures
     result = {"step": float(run.step), **figures}
     content = {"num_samples": options.num_samples, "seed": options.seed, "figures": _plain(result)}
+    _write_text(path / EVALUATION_FILE, json.dumps(content, indent=1, allow_nan=False))
     if options.sweep:
         sweep_run(run, options.num_samples, options.seed, options.temperatures)
-    _write_text(path / EVALUATION_FILE, json.dumps(content, indent=1, allow_nan=False))
     return result
 
 

@@ -67,11 +67,13 @@ class Axis:
         tag: TensorBoard tag of the figure.
         label: with its unit.
         high_is_good: whether high is good (or diverse); if not, the axis is drawn downwards.
+        needs_equal_numbers: whether only figures of equally many sequences can be compared.
     """
 
     tag: str
     label: str
     high_is_good: bool
+    needs_equal_numbers: bool = False
 
     def directed(self, value: float) -> float:
         """The value with the sign that makes high good.
@@ -163,7 +165,8 @@ def quality_diversity_png(
         points = _finite_points(sweep.points)
         axes.plot(*_columns(points), "-o", color="#777777", lw=1.2, ms=3.5, label=sweep.label if number == 0 else None)
         if number == 0:
-            for point, text in zip(sweep.points, sweep.notes, strict=False):
+            named = [(point, text) for point, text in zip(sweep.points, sweep.notes, strict=False) if _is_finite(point)]
+            for point, text in named:
                 axes.annotate(
                     text, point, (5, -9), textcoords="offset points", fontsize=7, color="#777777", annotation_clip=True
                 )
@@ -200,7 +203,7 @@ def axes_for(figures: Mapping[str, float]) -> tuple[Axis, Axis] | None:
 
 DIVERSITY_AXES = {
     "entropy": Axis("gen/entropy", "entropy of the policy (nats per token)", high_is_good=True),
-    **{f"self-bleu-{n}": Axis(f"eval/self_bleu_{n}", f"Self-BLEU-{n}", high_is_good=False) for n in (2, 3, 4, 5)},
+    **{f"self-bleu-{n}": Axis(f"eval/self_bleu_{n}", f"Self-BLEU-{n}", False, True) for n in (2, 3, 4, 5)},
 }
 QUALITY_AXES = {
     "nll-oracle": Axis("gen/nll_oracle", "NLL oracle (nats per token)", high_is_good=False),
@@ -271,7 +274,12 @@ def _finish(axes: Axes) -> None:
 
 def _finite_points(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """The points that can be drawn."""
-    return [point for point in points if all(math.isfinite(number) for number in point)]
+    return [point for point in points if _is_finite(point)]
+
+
+def _is_finite(point: tuple[float, float]) -> bool:
+    """Whether a point can be drawn."""
+    return all(math.isfinite(number) for number in point)
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

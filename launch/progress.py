@@ -175,7 +175,7 @@ class Progress:
             Text(self._place(), style="bold"), bar, f"{step}/{self._total_steps}", self._rate(), self._remaining()
         )
         figures = Table.grid(padding=(0, 2))
-        known = self._round_figures | self._evaluation_figures
+        known = self._evaluation_figures | self._round_figures
         cells = [(name, known[tag]) for tag, name in _SHOWN.items() if tag in known]
         for start in range(0, len(cells), 3):
             row = [Text.assemble((f"{name} ", "dim"), _number(value)) for name, value in cells[start : start + 3]]

@@ -13,14 +13,15 @@ import torch
 import yaml
 
 import rlgan
-from rlgan.evaluation import SweepPoint
+from rlgan.evaluation import SweepPoint, comparable
 from rlgan.launch.history import History, HistoryEntry
 from rlgan.launch.plots import Cloud, Curve, PhaseSpan, axes_for, curves_png, quality_diversity_png
 from rlgan.launch.report_notes import MEANINGS, reading_notes
-from rlgan.launch.temperature_sweep import load_sweep
+from rlgan.launch.temperature_sweep import load_final_figures, load_sweep
 
 _logger = logging.getLogger(__name__)
 _MAX_SAMPLES = 20
+NOWHERE = (math.nan, math.nan)
 _TABLE_TAGS = {
     "gen/nll_oracle": "NLL oracle",
     "gen/nll_test": "NLL held out",
@@ -58,13 +59,14 @@ def write_report(run_dir: Path) -> Path:
     config_text = _text_of(run_dir / "config.yaml")
     config = _parsed_config(config_text)
     sweep = load_sweep(run_dir)
-    plots = _plots(history, sweep)
+    final = load_final_figures(run_dir, max((entry.step for entry in history), default=0))
+    plots = _plots(history, sweep, final)
     _save_plots(run_dir / "plots", plots)
     parts = [
         f"<h1>{_escaped(run_dir.resolve().name)}</h1>",
         f'<p class="facts">{_escaped(_facts(history, config))}</p>',
         "<h2>How to read this run</h2>",
-        _list(reading_notes(history, config, sweep), "notes"),
+        _list(reading_notes(history, config, sweep, final), "notes"),
         "<h2>Figures at the end of each phase</h2>",
         _milestones(history),
         *(f"<h2>{_escaped(title)}</h2>{_image(png, title)}" for title, png in plots.items()),
@@ -84,7 +86,9 @@ def write_report(run_dir: Path) -> Path:
     return path
 
 
-def _plots(history: Sequence[HistoryEntry], sweep: Sequence[SweepPoint]) -> dict[str, bytes]:
+def _plots(
+    history: Sequence[HistoryEntry], sweep: Sequence[SweepPoint], final: Mapping[str, float] | None
+) -> dict[str, bytes]:
     """The plots that there are numbers for, by title."""
     phases = _phases(history)
     evaluations = [entry for entry in history if entry.kind == "eval"]
@@ -98,7 +102,7 @@ def _plots(history: Sequence[HistoryEntry], sweep: Sequence[SweepPoint]) -> dict
 
     tags = {"gen/nll_oracle": "NLL oracle", "gen/nll_test": "NLL held out", "gen/entropy": "entropy of the policy"}
     add("Likelihood and entropy", [_curve(evaluations, tag, name) for tag, name in tags.items()], "nats per token")
-    plane = _quality_diversity(evaluations, sweep)
+    plane = _quality_diversity(evaluations, sweep, final)
     if plane is not None:
         plots["Quality and diversity"] = plane
     tags = {"eval/bleu_3": "BLEU-3", "eval/self_bleu_3": "Self-BLEU-3"}
@@ -116,26 +120,32 @@ def _plots(history: Sequence[HistoryEntry], sweep: Sequence[SweepPoint]) -> dict
     return plots
 
 
-def _quality_diversity(evaluations: Sequence[HistoryEntry], sweep: Sequence[SweepPoint]) -> bytes | None:
-    """The path of the run in the plane, beside the sweep of the likelihood model."""
+def _quality_diversity(
+    evaluations: Sequence[HistoryEntry], sweep: Sequence[SweepPoint], final: Mapping[str, float] | None
+) -> bytes | None:
+    """The way of the run in the plane and the sweep of the likelihood model, as far as they can be compared."""
     axes = axes_for(evaluations[-1].figures) if evaluations else None
     if axes is None:
         return None
     diversity, quality = axes
+    last = final or evaluations[-1].figures
+
+    def place(figures: Mapping[str, float]) -> tuple[float, float]:
+        is_comparable = not diversity.needs_equal_numbers or comparable(figures, last)
+        return (figures.get(diversity.tag, math.nan), figures.get(quality.tag, math.nan)) if is_comparable else NOWHERE
+
     by_phase: dict[str, list[tuple[float, float]]] = {}
     for entry in evaluations:
-        point = (entry.figures.get(diversity.tag, math.nan), entry.figures.get(quality.tag, math.nan))
-        by_phase.setdefault(entry.phase, []).append(point)
+        by_phase.setdefault(entry.phase, []).append(place(entry.figures))
     if "adversarial" in by_phase and len(by_phase) > 1:
         before = [points for phase, points in by_phase.items() if phase != "adversarial"]
         by_phase["adversarial"].insert(0, before[-1][-1])
     clouds = [Cloud(f"{phase} rounds (large dot: last)", points, is_line=True) for phase, points in by_phase.items()]
-    sweeps = []
-    if sweep:
-        points = [(one.figures.get(diversity.tag, math.nan), one.figures.get(quality.tag, math.nan)) for one in sweep]
-        notes = [f"{one.temperature:g}" for one in sweep]
-        sweeps = [Cloud("likelihood model by temperature", points, notes=notes)]
-    return quality_diversity_png(clouds, sweeps, diversity, quality)
+    if final:
+        clouds.append(Cloud("final generator, measured with the sweep", [place(final)]))
+    notes = [f"{one.temperature:g}" for one in sweep]
+    likelihood = Cloud("likelihood model by temperature", [place(one.figures) for one in sweep], notes=notes)
+    return quality_diversity_png(clouds, [likelihood] if sweep else [], diversity, quality)
 
 
 def _curve(entries: Sequence[HistoryEntry], tag: str, label: str, style: str = "-") -> Curve:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlgan.evaluation import SweepPoint
+from rlgan.evaluation import SweepPoint, comparable
 from rlgan.launch.history import HistoryEntry
 from rlgan.launch.plots import axes_for
 from rlgan.metrics.quality_diversity import ExtrapolationError, Point, quality_at_diversity
@@ -25,13 +25,19 @@ MEANINGS = {
 }
 
 
-def reading_notes(history: Sequence[HistoryEntry], config: Mapping[str, Any], sweep: Sequence[SweepPoint]) -> list[str]:
+def reading_notes(
+    history: Sequence[HistoryEntry],
+    config: Mapping[str, Any],
+    sweep: Sequence[SweepPoint],
+    final: Mapping[str, float] | None = None,
+) -> list[str]:
     """Sentences about a run.
 
     Args:
         history: of the run.
         config: the content of config.yaml.
         sweep: temperature sweep of the likelihood model, or nothing.
+        final: figures of the final generator by the protocol of the sweep; None takes the last evaluation.
 
     Returns:
         Plain text, most important first.
@@ -50,7 +56,7 @@ def reading_notes(history: Sequence[HistoryEntry], config: Mapping[str, Any], sw
     if before and adversarial:
         notes += _change(before[-1].figures, adversarial[-1].figures)
     if adversarial:
-        notes += _against_sweep(adversarial[-1].figures, sweep)
+        notes += _against_sweep(final or adversarial[-1].figures, sweep)
     notes += _discriminator(history)
     notes.append(
         "This is one seed. `rlgan eval --compare RUN RUN ...` puts several seeds, the controls and the likelihood "
@@ -86,6 +92,8 @@ def _against_sweep(figures: Mapping[str, float], sweep: Sequence[SweepPoint]) ->
     diversity, quality = axes
     if not sweep:
         return ["This report has no temperature sweep of the likelihood model: `rlgan eval RUN --sweep` adds it."]
+    if diversity.needs_equal_numbers and not all(comparable(point.figures, figures) for point in sweep):
+        return ["The temperature sweep was measured on another number of sequences, and Self-BLEU depends on it."]
     curve = [
         Point(diversity.directed(point.figures[diversity.tag]), quality.directed(point.figures[quality.tag]))
         for point in sweep

@@ -1,4 +1,7 @@
-"""RUN/temperature_sweep.json: what the likelihood model that a run started from reaches by its temperature alone."""
+"""What `rlgan eval RUN` leaves for the report, both by one protocol: evaluation.json and temperature_sweep.json.
+
+The sweep is what the likelihood model that the run started from reaches by its temperature alone.
+"""
 
 import json
 import math
@@ -8,6 +11,7 @@ from pathlib import Path
 from rlgan.evaluation import SweepPoint
 
 SWEEP_FILE = "temperature_sweep.json"
+EVALUATION_FILE = "evaluation.json"
 
 
 def save_sweep(run_dir: Path, points: Sequence[SweepPoint], num_samples: int, seed: int) -> Path:
@@ -53,6 +57,24 @@ def load_sweep(run_dir: Path) -> list[SweepPoint]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
     return sorted(points, key=lambda point: point.temperature)
+
+
+def load_final_figures(run_dir: Path, step: int) -> dict[str, float] | None:
+    """What `rlgan eval RUN` found last.
+
+    Args:
+        run_dir: of the run.
+        step: the last one of the run.
+
+    Returns:
+        Figures by tag; None where there are none of that step.
+    """
+    try:
+        figures = json.loads((run_dir / EVALUATION_FILE).read_text(encoding="utf-8"))["figures"]
+        found = {str(tag): _number(value) for tag, value in figures.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if found.pop("step", None) == step else None
 
 
 def _number(value: float | None) -> float:

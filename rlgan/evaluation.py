@@ -2,12 +2,13 @@
 
 BLEU and Self-BLEU use the first `BLEU_SEQUENCES` samples, and BLEU the first `BLEU_REFERENCES` held-out sequences as
 references: more would change the numbers, so these are constants and not options. Each is measured on real training
-sequences too, in equal numbers, because that is the ceiling.
+sequences too, in equal numbers, because that is the ceiling. Self-BLEU grows with the number of sequences, and
+distinct-n falls: `comparable` says whether two evaluations used as many.
 """
 
 # N sequences, T positions
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,7 +95,8 @@ def evaluate_sequences(samples_NT: Tensor, source: TokenSource) -> Evaluation:
 
     Returns:
         `gen/nll_oracle` where the source has an oracle (nats per token); BLEU against held-out sequences where it has
-        none; Self-BLEU, distinct-n, the fraction of distinct sequences and of copies of training sequences.
+        none; Self-BLEU, distinct-n, the fraction of distinct sequences and of copies of training sequences, and of how
+        many sequences all this is (`eval/num_sequences`).
 
     Raises:
         ValueError: if there are fewer than 2 sequences, or they are not of the source's space.
@@ -107,6 +109,7 @@ def evaluate_sequences(samples_NT: Tensor, source: TokenSource) -> Evaluation:
     figures = {} if oracle is None else {"gen/nll_oracle": oracle_nll(oracle, samples_NT, source)}
     figures |= _bleu_figures(samples_NT, source, has_meaning=oracle is None)
     figures |= {f"eval/distinct_{n}": value for n, value in distinct_n(samples).items()}
+    figures["eval/num_sequences"] = float(len(samples))
     figures["eval/distinct_sequences"] = num_distinct_sequences(samples) / len(samples)
     figures["eval/copied_from_training"] = copied_fraction(samples, sequences_of(source.train_NT, space))
     return Evaluation(figures, samples_NT)
@@ -135,6 +138,22 @@ def mle_temperature_sweep(
         SweepPoint(temperature, evaluate_generator(generator, source, num_samples, seed, temperature).figures)
         for temperature in temperatures
     ]
+
+
+def comparable(figures: Mapping[str, float], others: Mapping[str, float]) -> bool:
+    """Whether Self-BLEU of two evaluations may be compared.
+
+    Args:
+        figures: of one.
+        others: of the other.
+
+    Returns:
+        Whether both were measured on the same number of sequences.
+    """
+    tag = "eval/num_sequences"
+    if tag not in figures or tag not in others:
+        return False
+    return min(BLEU_SEQUENCES, figures[tag]) == min(BLEU_SEQUENCES, others[tag])
 
 
 def oracle_of(source: TokenSource) -> Oracle | None:

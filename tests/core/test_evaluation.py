@@ -13,6 +13,7 @@ from rlgan.data.text import TextSource
 from rlgan.evaluation import (
     Evaluation,
     SweepPoint,
+    comparable,
     evaluate_generator,
     evaluate_sequences,
     mle_temperature_sweep,
@@ -166,6 +167,18 @@ def test_distinct_and_copied():
     assert figures["eval/distinct_3"] == 0
     assert figures["eval/distinct_sequences"] == pytest.approx(2 / 3)
     assert figures["eval/copied_from_training"] == pytest.approx(2 / 3)
+
+
+def test_self_bleu_of_other_numbers_of_sequences_is_not_comparable():
+    """All that have 500 or more use the first 500."""
+
+    def of(number):
+        return {"eval/num_sequences": float(number)}
+
+    assert comparable(of(500), of(2000)) and comparable(of(300), of(300))
+    assert not comparable(of(300), of(500)) and not comparable({}, of(500)) and not comparable({}, {})
+    data = source([[0, 1]], [])
+    assert evaluate_sequences(torch.tensor([[0, 1]] * 7), data).figures["eval/num_sequences"] == 7
 
 
 def test_equal_seeds_draw_equal_samples():

@@ -10,7 +10,7 @@ from rlgan.evaluation import SweepPoint
 from rlgan.launch.history import History, HistoryEntry
 from rlgan.launch.report import write_report
 from rlgan.launch.report_notes import reading_notes
-from rlgan.launch.temperature_sweep import load_sweep, save_sweep
+from rlgan.launch.temperature_sweep import load_final_figures, load_sweep, save_sweep
 
 NASTY = '<script>alert("x")</script> & <img src=http://e.x/y> \x1b[2J'
 
@@ -183,6 +183,23 @@ def test_sweep_file_comes_back_sorted_and_without_lies(tmp_path):
     (tmp_path / "temperature_sweep.json").write_text('{"points": [{"temp')
     assert load_sweep(tmp_path) == []
     assert load_sweep(tmp_path / "nowhere") == []
+
+
+def test_notes_do_not_compare_self_bleu_of_different_numbers_of_sequences():
+    def at(number, x, y):
+        return {"eval/self_bleu_3": x, "eval/bleu_3": y, "eval/num_sequences": float(number)}
+
+    history = [HistoryEntry(1, "adversarial", "eval", 1.0, at(300, 0.6, 0.45))]
+    sweep = [SweepPoint(0.8, at(500, 0.7, 0.5)), SweepPoint(1.0, at(500, 0.5, 0.3))]
+    assert "another number of sequences" in notes_of(history, sweep=sweep)
+    notes = " ".join(reading_notes(history, {}, sweep, final=at(500, 0.6, 0.45)))
+    assert "At the same Self-BLEU-3, the likelihood model reaches BLEU-3 0.400" in notes and "0.050 better" in notes
+
+
+@pytest.mark.parametrize(("step", "expected"), [(8, {"gen/entropy": 5.5}), (7, None)])
+def test_what_rlgan_eval_found_counts_for_its_own_step_only(tmp_path, step, expected):
+    (tmp_path / "evaluation.json").write_text('{"figures": {"step": 8.0, "gen/entropy": 5.5}}')
+    assert load_final_figures(tmp_path, step) == expected
 
 
 def test_the_sweep_is_in_the_report(run):

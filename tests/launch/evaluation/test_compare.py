@@ -85,13 +85,22 @@ def test_a_run_without_likelihood_model_has_nothing_to_compare_with():
     assert "runs/a-0: nothing to compare with" in comparison_markdown(comparison)
 
 
+def text_result(num_sequences):
+    def at(x, y, number=500):
+        return {"eval/self_bleu_3": x, "eval/bleu_3": y, "eval/num_sequences": float(number)}
+
+    sweep = (SweepPoint(1.0, at(0.5, 0.3)), SweepPoint(0.8, at(0.7, 0.5)))
+    return RunResult(Path("r"), "a", 0, 1, False, at(0.6, 0.45, num_sequences), {}, sweep, ())
+
+
+def test_self_bleu_of_another_number_of_sequences_is_not_compared():
+    comparison = compared(text_result(300), diversity="self-bleu-3", quality="bleu-3")
+    assert comparison.group_rows()["a"][GAIN] == ["another number of sequences was measured"]
+
+
 def test_high_bleu_is_better_and_low_self_bleu_is_more_diverse():
     """Between Self-BLEU 0.5 and 0.7 the sweep has BLEU 0.3 to 0.5; at 0.6 it has 0.4, and the run 0.45."""
-    points = [
-        SweepPoint(t, {"eval/self_bleu_3": x, "eval/bleu_3": y}) for t, x, y in ((1.0, 0.5, 0.3), (0.8, 0.7, 0.5))
-    ]
-    run = RunResult(Path("r"), "a", 0, 1, False, {"eval/self_bleu_3": 0.6, "eval/bleu_3": 0.45}, {}, tuple(points), ())
-    comparison = compared(run, diversity="self-bleu-3", quality="bleu-3")
+    comparison = compared(text_result(500), diversity="self-bleu-3", quality="bleu-3")
     assert comparison.group_rows()["a"][MLE_THERE] == pytest.approx([0.4])
     assert comparison.group_rows()["a"][GAIN] == pytest.approx([0.05])
 
