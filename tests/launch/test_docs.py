@@ -26,8 +26,9 @@ def test_every_command_of_the_page_works(page: str, tmp_path: Path) -> None:
     lines = commands(page)
     assert len(lines) >= 5
     for line in lines:
+        command = ["bash", "-c", line]
         done = subprocess.run(
-            ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     assert (tmp_path / "runs/first/report.html").is_file() and (tmp_path / "runs/poems/report.html").is_file()

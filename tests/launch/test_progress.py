@@ -28,7 +28,7 @@ def terminal_console():
 
 
 def report(step, phase="adversarial", phase_round=None, phase_rounds=20, **figures):
-    content = {"gen/loss": 0.5, "gen/entropy": 6.25} if not figures else figures
+    content = figures or {"gen/loss": 0.5, "gen/entropy": 6.25}
     return RoundReport(
         step=step,
         phase=phase,
