@@ -50,7 +50,7 @@ class LogConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     eval_every: int = Field(10, ge=0, description="Rounds between two evaluations; 0: only at the end of each phase.")
-    eval_samples: int = Field(1000, ge=1, le=1_000_000, description="Sequences generated for an evaluation.")
+    eval_samples: int = Field(1000, ge=2, le=1_000_000, description="Sequences generated for an evaluation.")
     checkpoint_every: int = Field(
         50, ge=0, description="Rounds between two checkpoints; 0: by the clock and at the end of phases."
     )
