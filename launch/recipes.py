@@ -12,7 +12,7 @@ from rlgan.policies.regularisation import RegularisationConfig
 
 
 def seqgan_quick() -> RunConfig:
-    """SeqGAN on the built-in oracle within ten minutes on two cores.
+    """SeqGAN on the built-in oracle, short: meant for ten minutes on two cores, which has yet to be measured.
 
     A small discriminator that generalises, paid by its logit, and a policy gradient with a baseline, a likelihood term
     and an entropy target; docs/results.md says what each of them does.

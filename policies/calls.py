@@ -98,6 +98,22 @@ def on_learners(group: LearnerGroup, call: Callable[[Any], T], name: str) -> lis
     return results
 
 
+def from_first_learner(group: LearnerGroup, call: Callable[[Any], T], name: str) -> T:
+    """What the first learner of a group answers: all hold the same, so the others send nothing.
+
+    Args:
+        group: a local or remote learner group.
+        call: gets the learner.
+        name: how to name the group in a message.
+
+    Returns:
+        The answer of rank 0.
+    """
+    answers = on_learners(group, lambda learner: call(learner) if learner.rank == 0 else None, name)
+    answer: T = answers[0]
+    return answer
+
+
 def add_parts(parts: list[dict[str, float]]) -> dict[str, float]:
     """Figures of the whole batch from every learner's part of them.
 

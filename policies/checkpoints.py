@@ -8,7 +8,7 @@ import ray
 from rlgan.checkpoint import Checkpoint, require_match
 from rlgan.errors import CheckpointError
 from rlgan.policies.broadcast import StateDict, Weights
-from rlgan.policies.calls import on_learners
+from rlgan.policies.calls import from_first_learner, on_learners
 
 if TYPE_CHECKING:
     from rlgan.policies.algorithm import AdversarialAlgorithm
@@ -27,7 +27,7 @@ def take_checkpoint(algorithm: "AdversarialAlgorithm") -> Checkpoint:
     """
     tensors: dict[str, StateDict] = {}
     for name, group in algorithm.learner_groups().items():
-        groups = on_learners(group, lambda learner: learner.tensors() if learner.rank == 0 else {}, name)[0]
+        groups = from_first_learner(group, lambda learner: learner.tensors(), name)
         tensors |= {_LEARNER + net: values for net, values in groups.items()}
     tensors |= {_PUBLISHED + net: dict(values) for net, values in algorithm.weights.nets.items()}
     state = {

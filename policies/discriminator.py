@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rlgan.errors import WorkerError
 from rlgan.policies.broadcast import StateDict
-from rlgan.policies.calls import Failure, add_parts, guarded, on_learners, raise_failure
+from rlgan.policies.calls import Failure, add_parts, from_first_learner, guarded, raise_failure
 from rlgan.policies.learner import AdversarialLearner
 from rlgan.seeding import torch_generator
 
@@ -168,12 +168,11 @@ class DiscriminatorGroup:
             negatives: [N, T] int64 ids for every d-step.
             first_d_step: how many d-steps came before.
         """
-        call = guarded(lambda learner: learner.fit(_fetch(negatives_or_ref), first_d_step), "the discriminator learner")
+        shared = ray.put(list(negatives))
+        call = guarded(lambda learner: learner.fit(ray.get(shared), first_d_step), "the discriminator learner")
         if self.learners.is_local:
-            negatives_or_ref: Any = negatives
             self._pending = [call(self.learners._learner)]
         else:
-            negatives_or_ref = ray.put(list(negatives))
             self._pending = [actor.apply.remote(call) for actor in self.learners._workers]
 
     def finish(self) -> Fit | None:
@@ -205,19 +204,10 @@ class DiscriminatorGroup:
         Returns:
             Its state dict, on the CPU.
         """
-        weights: StateDict = on_learners(self.learners, lambda learner: learner.weights(), DISCRIMINATOR)[0][
-            DISCRIMINATOR
-        ]
+        nets = from_first_learner(self.learners, lambda learner: learner.weights(), DISCRIMINATOR)
+        weights: StateDict = nets[DISCRIMINATOR]
         return weights
 
     def shutdown(self) -> None:
         """Stop the learners."""
         self.learners.shutdown()
-
-
-def _fetch(negatives_or_ref: Any) -> Sequence[Tensor]:
-    """The negatives themselves, from the object store where they are a reference."""
-    negatives: Sequence[Tensor] = (
-        ray.get(negatives_or_ref) if isinstance(negatives_or_ref, ray.ObjectRef) else negatives_or_ref
-    )
-    return negatives

@@ -6,6 +6,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from rlgan.models.recurrent import NO_DROPOUT, Dropout
 from rlgan.objectives.likelihood import negative_log_likelihood
 from rlgan.policies.learner import AdversarialLearner
 from rlgan.seeding import torch_generator
@@ -66,12 +67,24 @@ class LikelihoodLearner(AdversarialLearner):
         Returns:
             This learner's part of the loss (nats per token, all parts add up) and the gradient norm.
         """
+        loss = self.likelihood_part(tokens_BT)
+        norm = self.descend("likelihood", loss, self.config.hyperparameters.likelihood.max_grad_norm)
+        return float(loss.detach()), norm
+
+    def likelihood_part(self, tokens_BT: Tensor, dropout: Dropout = NO_DROPOUT) -> Tensor:
+        """This learner's part of the mean cross-entropy of a batch.
+
+        Args:
+            tokens_BT: [B, T] the whole batch; this learner works on its shard.
+            dropout: shares of activations that are dropped.
+
+        Returns:
+            Scalar with gradient, nats per token; the parts of all learners add up to the mean.
+        """
         space: TokenSpace = self.config.space
         num_tokens = space.mask(tokens_BT).sum()
         mine_BT = self.shard(tokens_BT)
         mask_BT = space.mask(mine_BT)
-        log_prob_BT = self.nets["generator"].log_prob(mine_BT)  # type: ignore[operator]
-        share = mask_BT.sum() / num_tokens.to(mask_BT.device)
-        loss = share * negative_log_likelihood(log_prob_BT, mask_BT)
-        norm = self.descend("likelihood", loss, self.config.hyperparameters.likelihood.max_grad_norm)
-        return float(loss.detach()), norm
+        log_prob_BT: Tensor = self.nets["generator"].log_prob_and_entropy(mine_BT, dropout)[0]  # type: ignore[operator]
+        share: Tensor = mask_BT.sum() / num_tokens.to(mask_BT.device)
+        return share * negative_log_likelihood(log_prob_BT, mask_BT)

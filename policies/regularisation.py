@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from rlgan.models import Dropout
-from rlgan.objectives.likelihood import negative_log_likelihood
 from rlgan.objectives.policy_gradient import entropy_target_loss
 from rlgan.policies.likelihood import LikelihoodLearner
 from rlgan.seeding import torch_generator
@@ -58,19 +57,14 @@ class RegularisedLearner(LikelihoodLearner):
                 dist.all_reduce(mean)
             total = total + config.entropy_weight * entropy_target_loss(entropy_part, mean, entropy_target)
         if config.likelihood_weight > 0:
-            total = total + config.likelihood_weight * self._likelihood_part(config, step)
+            total = total + config.likelihood_weight * self._dropped_likelihood_part(config, step)
         return total
 
-    def _likelihood_part(self, config: RegularisationConfig, step: int) -> Tensor:
+    def _dropped_likelihood_part(self, config: RegularisationConfig, step: int) -> Tensor:
         """This learner's part of the mean cross-entropy of some real sequences, under dropout."""
         random = torch_generator(self.config.seed, "likelihood batch", step)
         count = max(config.likelihood_batch_size, self.world_size)
         rows = torch.randperm(len(self.train_NT), generator=random)[:count]
         self.seed_noise("likelihood dropout", step)
-        num_tokens = self.config.space.mask(self.train_NT[rows]).sum()
-        mine_BT = self.shard(self.train_NT[rows])
-        mask_BT = self.config.space.mask(mine_BT)
         dropout = Dropout(config.embedding_dropout, config.hidden_dropout)
-        log_prob_BT: Tensor = self.nets["generator"].log_prob_and_entropy(mine_BT, dropout)[0]  # type: ignore[operator]
-        share: Tensor = mask_BT.sum() / num_tokens.to(mask_BT.device)
-        return share * negative_log_likelihood(log_prob_BT, mask_BT)
+        return self.likelihood_part(self.train_NT[rows], dropout)

@@ -25,7 +25,7 @@ from rlgan.objectives.delayed_policy import delayed_weights
 from rlgan.objectives.policy_gradient import policy_gradient_loss
 from rlgan.policies.algorithm import AdversarialAlgorithm
 from rlgan.policies.broadcast import StateDict
-from rlgan.policies.calls import on_learners
+from rlgan.policies.calls import from_first_learner, on_learners
 from rlgan.policies.collect import split_evenly
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DISCRIMINATOR, DiscriminatorTrainingConfig
@@ -256,7 +256,9 @@ class SeqGAN(AdversarialAlgorithm):
 
     def _theta(self) -> StateDict:
         """The generator as the learners have it now."""
-        theta: StateDict = on_learners(self.learner_group, lambda learner: learner.weights(), "policy")[0][GENERATOR]
+        theta: StateDict = from_first_learner(self.learner_group, lambda learner: learner.weights(), "policy")[
+            GENERATOR
+        ]
         return theta
 
     def _publish_generator(self) -> None:

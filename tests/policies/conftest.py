@@ -1,28 +1,8 @@
-"""One local Ray cluster for all tests of this folder, and a SeqGAN small enough to train in a second."""
+"""A SeqGAN small enough to train in a second."""
 
-import logging
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-import ray
-
 from rlgan.policies import SeqGANConfig
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[None]:
-    """Four logical CPUs on whatever cores there are."""
-    ray.init(
-        address="local",
-        num_cpus=4,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=100_000_000,
-    )
-    yield
-    ray.shutdown()
 
 
 def tiny(**training: Any) -> SeqGANConfig:

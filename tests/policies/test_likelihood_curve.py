@@ -6,7 +6,7 @@ import torch
 from rlgan.evaluation import evaluate_generator
 from rlgan.policies import SeqGANConfig
 
-pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_likelihood_follows_the_published_curve() -> None:

@@ -10,7 +10,7 @@ from rlgan.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from rlgan.policies import SeqGAN, SeqGANConfig
 from tests.policies.conftest import tiny
 
-pytestmark = pytest.mark.usefixtures("cluster")
+pytestmark = pytest.mark.usefixtures("local_ray")
 
 
 def trained(config: SeqGANConfig, rounds: int | None = None, start: Checkpoint | None = None) -> SeqGAN:

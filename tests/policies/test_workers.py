@@ -13,7 +13,7 @@ from rlgan.policies.collect import split_evenly
 from tests.policies.conftest import tiny
 from tests.policies.test_seqgan import assert_equal, final, trained
 
-pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
 
 
 def no_dropout(**training: object) -> SeqGANConfig:
