@@ -6,11 +6,13 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from rlgan.errors import ConfigError, RlganError
+from rlgan.launch.catalogue import SYSTEMS, command_for, system_named
 
 COMMANDS = {
-    "train seqgan": "Train SeqGAN on text, integer sequences or the built-in oracle.",
+    **{f"train {name}": entry.about for name, entry in SYSTEMS.items()},
     "sample": "Generate sequences with a trained generator.",
     "eval": "Measure runs and files of sequences, and compare runs.",
     "data inspect": "Count what is in a data file, and what training would make of it.",
@@ -74,18 +76,13 @@ def _run(words: Sequence[str]) -> int:
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
     """The function of a subcommand, imported only now."""
-    if name == "train seqgan":
+    if name.startswith("train "):
         from rlgan.launch.train import train
 
-        return train
-    if name == "sample":
-        from rlgan.launch.sample import sample
-
-        return sample
-    if name == "eval":
-        from rlgan.launch.evaluate import evaluate
-
-        return evaluate
+        return partial(train, system_named(name.removeprefix("train ")))
+    if name in {"sample", "eval"}:
+        command = "sample" if name == "sample" else "evaluate"
+        return lambda arguments: command_for(command, arguments)(arguments)
     from rlgan.launch.inspect_data import inspect_data
 
     return inspect_data

@@ -198,12 +198,15 @@ def _milestones(history: Sequence[HistoryEntry]) -> str:
 
 def _samples(run_dir: Path) -> list[str]:
     """The newest file of samples, drawn without choosing."""
-    files = sorted((run_dir / "samples").glob("*.txt")) if (run_dir / "samples").is_dir() else []
-    if not files:
-        return []
-    lines = _text_of(files[-1]).split("\n")[:_MAX_SAMPLES]
-    text = "\n".join(line for line in lines if line)
-    return [f"<h2>Samples ({_escaped(files[-1].stem)}, not chosen)</h2>", f"<pre>{_escaped(text)}</pre>"]
+    parts = []
+    for path in sorted((run_dir / "samples").glob("*.png"))[-1:]:
+        title = f"Samples ({path.stem}, not chosen)"
+        parts += [f"<h2>{_escaped(title)}</h2>", _image(path.read_bytes(), title)]
+    for path in sorted((run_dir / "samples").glob("*.txt"))[-1:]:
+        lines = _text_of(path).split("\n")[:_MAX_SAMPLES]
+        text = "\n".join(line for line in lines if line)
+        parts += [f"<h2>Samples ({_escaped(path.stem)}, not chosen)</h2>", f"<pre>{_escaped(text)}</pre>"]
+    return parts
 
 
 def _save_plots(folder: Path, plots: Mapping[str, bytes]) -> None:

@@ -6,8 +6,7 @@ from typing import Any, ClassVar, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from rlgan.data import CorpusConfig
-from rlgan.policies import SeqGANConfig, SeqGANHyperparameters
+from rlgan.policies.config import AdversarialConfig
 
 
 class WorkerConfig(BaseModel):
@@ -61,21 +60,21 @@ class LogConfig(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """Everything that determines a SeqGAN run, but for where it is written.
+    """Everything that determines a run, but for where it is written; a system says what `training` and `data` are.
 
-    Example:
-        `RunConfig(training=SeqGANHyperparameters(rounds=40), data=CorpusConfig(data="poems.txt"))`
+    Attributes:
+        algorithm_class: configuration of the RLlib algorithm.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    algorithm_class: ClassVar[type[SeqGANConfig]] = SeqGANConfig
+    algorithm_class: ClassVar[type[AdversarialConfig]]
 
-    system: Literal["seqgan"] = Field("seqgan", description="Which system is trained.")
+    system: str = Field("", description="Which system is trained.")
     seed: int = Field(
         0, ge=0, lt=2**31, description="Seed of every random choice of the run but the split of the data."
     )
-    training: SeqGANHyperparameters = SeqGANHyperparameters()
-    data: CorpusConfig = CorpusConfig()
+    training: Any = None
+    data: Any = None
     workers: WorkerConfig = WorkerConfig()
     log: LogConfig = LogConfig()
 
@@ -135,9 +134,9 @@ class Invocation(BaseModel):
 
 
 class TrainOptions(BaseModel):
-    """All options of `rlgan train seqgan`."""
+    """All options of `rlgan train`; `train_options.options_class` puts a system's settings into `run`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     invocation: Invocation = Invocation()
-    run: RunConfig = RunConfig()
+    run: Any = None

@@ -20,8 +20,9 @@ from torch import Tensor
 from rlgan.checkpoint import list_checkpoints
 from rlgan.errors import ConfigError
 from rlgan.launch.history import HISTORY_FILE
+from rlgan.launch.pictures import Picture, write_png
 
-_SAMPLES_NAME = re.compile(r"step-(\d+)\.txt")
+_SAMPLES_NAME = re.compile(r"step-(\d+)\.(txt|png)")
 _logger = logging.getLogger(__name__)
 
 
@@ -119,11 +120,27 @@ class RunDirectory:
             step: rounds done.
             samples: the texts.
         """
+        if not samples:
+            return
         path = self.path / "samples" / f"step-{step:06d}.txt"
         try:
             path.parent.mkdir(exist_ok=True)
             lines = (sample.replace("\n", " ").replace("\r", " ") for sample in samples)
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        except OSError as error:
+            self._warn(path, error)
+
+    def write_picture(self, step: int, picture_HWC: Picture) -> None:
+        """Write a grid of generated images as PNG; a disk that refuses costs one warning.
+
+        Args:
+            step: rounds done.
+            picture_HWC: [H, W, 3] uint8.
+        """
+        path = self.path / "samples" / f"step-{step:06d}.png"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_png(path, picture_HWC)
         except OSError as error:
             self._warn(path, error)
 
@@ -147,7 +164,7 @@ class RunDirectory:
         Args:
             step: the last one that counts.
         """
-        for path in (self.path / "samples").glob("step-*.txt"):
+        for path in (self.path / "samples").glob("step-*"):
             match = _SAMPLES_NAME.fullmatch(path.name)
             if match and int(match[1]) > step:
                 path.unlink(missing_ok=True)

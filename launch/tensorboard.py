@@ -15,14 +15,15 @@ from torch.utils.tensorboard import summary
 
 import rlgan
 from rlgan.launch.event_file import EventFile
-from rlgan.launch.token_tables import as_markdown, escaped, reward_tables
-from rlgan.types import TokenSource
+from rlgan.launch.system import Shown
+from rlgan.launch.token_tables import as_markdown, escaped
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     from rlgan.policies.rounds import RoundReport
 
+NOTHING = Shown()
 HParam = bool | int | float | str | None
 _HISTOGRAM_BINS = 40
 _logger = logging.getLogger(__name__)
@@ -38,17 +39,15 @@ class TensorBoardLog:
         directory: where the event files are.
     """
 
-    def __init__(self, directory: Path, purge_step: int | None, text_every: int = 10) -> None:
+    def __init__(self, directory: Path, purge_step: int | None) -> None:
         """Open an event file.
 
         Args:
             directory: what `tensorboard --logdir` shows; created if its parent exists.
             purge_step: on resume the first step that is done again (the checkpoint's plus 1); None for a new run.
-            text_every: rounds between two tables of per-token rewards.
         """
         self.directory = directory
         self._purge_step = purge_step
-        self._text_every = text_every
         self._file: EventFile | None = None
         self._has_warned = False
         self._last_step = 0
@@ -56,12 +55,12 @@ class TensorBoardLog:
         self._tags_of_step: set[str] = set()
         self._open()
 
-    def round(self, report: "RoundReport", source: TokenSource) -> None:
+    def round(self, report: "RoundReport", shown: Shown = NOTHING) -> None:
         """Write what a round did.
 
         Args:
             report: of the algorithm.
-            source: turns tokens into text.
+            shown: texts and pictures of it.
         """
         summaries = self._scalars(report.step, report.figures)
         for tag, values in report.histograms.items():
@@ -69,25 +68,25 @@ class TensorBoardLog:
             finite = finite[finite.isfinite()]
             if len(finite):
                 summaries.append(summary.histogram(tag, finite.numpy().astype(np.float64), bins=_HISTOGRAM_BINS))
-        is_due = report.phase_round % self._text_every in {0, 1} or report.phase_round == report.phase_rounds
-        if report.batch is not None and is_due:
-            summaries.append(summary.text("samples/reward_per_token", reward_tables(report.batch, source)))
-        self._write(report.step, summaries)
+        self._write(report.step, summaries + _media(shown))
 
-    def evaluation(self, step: int, figures: Mapping[str, float], samples: Sequence[str]) -> None:
+    def evaluation(
+        self, step: int, figures: Mapping[str, float], samples: Sequence[str], shown: Shown = NOTHING
+    ) -> None:
         """Write what an evaluation found. A tag that the round of the same step has written is not written again.
 
         Args:
             step: the step of the last round.
             figures: values by tag.
             samples: generated texts, drawn without choosing.
+            shown: other texts, and pictures.
         """
         fresh = {tag: value for tag, value in figures.items() if tag not in self._tags_written(step)}
         summaries = self._scalars(step, fresh)
         if samples:
             lines = "\n".join(f"1. {escaped(sample)}" for sample in samples)
             summaries.append(summary.text("samples/generated", lines))
-        self._write(step, summaries)
+        self._write(step, summaries + _media(shown))
 
     def configuration(self, config_yaml: str, step: int = 0) -> None:
         """Write the configuration and the versions, once.
@@ -161,6 +160,12 @@ class TensorBoardLog:
             self._has_warned = True
             reason = error.strerror or error
             _logger.warning("%s: TensorBoard events cannot be written (%s); training goes on.", self.directory, reason)
+
+
+def _media(shown: Shown) -> "list[Summary]":
+    """Summaries of texts and pictures."""
+    texts = [summary.text(tag, text) for tag, text in shown.texts.items()]
+    return texts + [summary.image(tag, picture, dataformats="HWC") for tag, picture in shown.images.items()]
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, HParam]:

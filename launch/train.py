@@ -6,8 +6,11 @@ options -> lock -> checkpoint -> data -> Ray -> algorithm -> rounds ... -> repor
 import logging
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -21,19 +24,22 @@ from rlgan.launch.interrupts import Interrupts
 from rlgan.launch.progress import Progress
 from rlgan.launch.run_config import Invocation, RunConfig
 from rlgan.launch.run_directory import RunDirectory, fresh_path
+from rlgan.launch.system import System
 from rlgan.launch.tensorboard import TensorBoardLog
 from rlgan.launch.train_options import read_train_options
 from rlgan.launch.training_run import TrainingRun
+from rlgan.types import Source
 
 
 class CrashError(RlganError):
     """An exception nobody expected; its traceback is in the run directory."""
 
 
-def train(arguments: Sequence[str], console: Console | None = None) -> int:
-    """Run `rlgan train seqgan`.
+def train(system: System, arguments: Sequence[str], console: Console | None = None) -> int:
+    """Run `rlgan train SYSTEM`.
 
     Args:
+        system: what is trained.
         arguments: the words after it.
         console: where progress shows; None: standard output.
 
@@ -42,51 +48,73 @@ def train(arguments: Sequence[str], console: Console | None = None) -> int:
     """
     console = console or Console()
     quiet_ray()
-    options = read_train_options(arguments)
+    options = read_train_options(system, arguments)
     call, run = options.invocation, options.run
     run.algorithm_config().validate()
     path = call.run_dir or fresh_path(run.system)
     directory = RunDirectory(path, may_hold_a_run=call.resume == "auto")
     with Interrupts() as interrupts, directory, _logged(directory), _warnings_on(console):
         try:
-            return _train(run, call, directory, interrupts, console)
+            return _Launch(system, run, call, directory, interrupts, console).train()
         except KeyboardInterrupt:
             _say(console, f"stopped; {path} is as the last checkpoint left it")
             return interrupts.exit_code
 
 
-def _train(run: RunConfig, call: Invocation, directory: RunDirectory, interrupts: Interrupts, console: Console) -> int:
-    """All that happens while the run directory is locked."""
-    checkpoint = _checkpoint_for(call, directory)
-    tokenizer_json = None if checkpoint is None else checkpoint.tokenizer_json
-    changes = [] if checkpoint is None else preflight.check_resume(checkpoint, run)
-    config = run.algorithm_config(tokenizer_json)
-    source = preflight.check_data(run, config.smallest_corpus(), tokenizer_json)
-    if checkpoint is not None and source is not None:
-        preflight.check_same_data(checkpoint, source, call.allow_data_change)
-    _say(console, f"run directory {directory.path}; starting Ray")
-    with noise_into(directory.path / "ray.log"), ray_for(run.workers, config.required_cpus()):
-        interrupts.install()  # ray.init has replaced the handler of SIGTERM
-        algorithm = config.build_algo()
-        try:
-            if checkpoint is not None:
-                if source is None:
-                    preflight.check_same_data(checkpoint, algorithm.source, call.allow_data_change)
-                algorithm.restore_checkpoint(checkpoint)
-            for change in changes:
-                _say(console, f"changed since the checkpoint: {change}")
-            step = algorithm.step_count
-            _forget_after(directory, step)
-            directory.write_config(run.to_yaml())
-            log = TensorBoardLog(directory.tensorboard, purge_step=step + 1 if step else None)
-            log.configuration(run.to_yaml(), step)
-            if step:
-                _say(console, f"going on after step {step}")
-            with Progress(algorithm.total_steps, console=console) as progress:
-                training = TrainingRun(algorithm, run, directory, log, progress, interrupts)
-                return training.run()
-        finally:
-            algorithm.stop()
+@dataclass(frozen=True)
+class _Launch:
+    """One call of `rlgan train`, while its run directory is locked."""
+
+    system: System
+    run: RunConfig
+    call: Invocation
+    directory: RunDirectory
+    interrupts: Interrupts
+    console: Console
+
+    def train(self) -> int:
+        """Everything from the checkpoint to the last round; returns the exit code."""
+        checkpoint = _checkpoint_for(self.call, self.directory)
+        changes = [] if checkpoint is None else preflight.check_resume(checkpoint, self.run)
+        config = self.run.algorithm_config(None if checkpoint is None else checkpoint.tokenizer_json)
+        with ThreadPoolExecutor(1) as pool:
+            loading = self._load(config, pool)
+            _say(self.console, f"run directory {self.directory.path}; starting Ray")
+            with noise_into(self.directory.path / "ray.log"), ray_for(self.run.workers, config.required_cpus()):
+                self.interrupts.install()  # ray.init has replaced the handler of SIGTERM
+                source = loading.result()
+                if checkpoint is not None:
+                    preflight.check_same_data(checkpoint, source, self.call.allow_data_change)
+                algorithm = config.build_on(source)
+                try:
+                    if checkpoint is not None:
+                        algorithm.restore_checkpoint(checkpoint)
+                    for change in changes:
+                        _say(self.console, f"changed since the checkpoint: {change}")
+                    return self._rounds(algorithm)
+                finally:
+                    algorithm.stop()
+
+    def _load(self, config: Any, pool: ThreadPoolExecutor) -> "Future[Source]":
+        """The data: read before Ray starts where it can be wrong, and made while Ray starts where it cannot."""
+        can_wait = self.system.check_before_data(self.run, config.smallest_corpus())
+        loading = pool.submit(config.load_source)
+        if not can_wait:
+            loading.result()
+        return loading
+
+    def _rounds(self, algorithm: Any) -> int:
+        """All rounds that are left; returns the exit code."""
+        step = algorithm.step_count
+        _forget_after(self.directory, step)
+        self.directory.write_config(self.run.to_yaml())
+        log = TensorBoardLog(self.directory.tensorboard, purge_step=step + 1 if step else None)
+        log.configuration(self.run.to_yaml(), step)
+        if step:
+            _say(self.console, f"going on after step {step}")
+        with Progress(algorithm.total_steps, console=self.console) as progress:
+            training = TrainingRun(self.system, algorithm, self.run, self.directory, log, progress, self.interrupts)
+            return training.run()
 
 
 def _checkpoint_for(call: Invocation, directory: RunDirectory) -> Checkpoint | None:

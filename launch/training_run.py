@@ -6,19 +6,21 @@ from typing import Any
 
 from rlgan.checkpoint import Checkpoint, save_checkpoint
 from rlgan.errors import CheckpointError
-from rlgan.evaluation import evaluate_generator
-from rlgan.launch.generator import rebuild_generator
 from rlgan.launch.history import History, HistoryEntry
 from rlgan.launch.interrupts import Interrupts
 from rlgan.launch.progress import Progress
 from rlgan.launch.report import write_report
 from rlgan.launch.run_config import RunConfig
 from rlgan.launch.run_directory import RunDirectory
+from rlgan.launch.system import Shown, System
 from rlgan.launch.tensorboard import TensorBoardLog
 from rlgan.seeding import derive_seed
 
 MAX_FAILED_SAVES = 3
 SAMPLES_SHOWN = 20
+GRID = "samples/grid"
+SHOW_EVERY = 10
+"""Rounds between two looks at what a round made."""
 SNAPSHOT_SECONDS = 0.5
 """Rounds longer than this leave a checkpoint in memory, for an interrupt in the middle of the next."""
 
@@ -33,6 +35,7 @@ class TrainingRun:
 
     def __init__(
         self,
+        system: System,
         algorithm: Any,
         run: RunConfig,
         directory: RunDirectory,
@@ -42,7 +45,7 @@ class TrainingRun:
     ) -> None:
         self.algorithm = algorithm
         self.saved_step = algorithm.step_count or -1
-        self._run, self._directory, self._log = run, directory, log
+        self._system, self._run, self._directory, self._log = system, run, directory, log
         self._progress, self._interrupts = progress, interrupts
         self._history = History(directory.path)
         self._total_steps: int = algorithm.total_steps
@@ -78,7 +81,7 @@ class TrainingRun:
         report.figures |= self._health
         self._health = {}
         self._history.append(HistoryEntry(report.step, report.phase, "round", report.seconds, report.figures))
-        self._log.round(report, self.algorithm.source)
+        self._log.round(report, self._shown(report))
         self._progress.round(report)
         self._snapshot = self.algorithm.checkpoint() if report.seconds > SNAPSHOT_SECONDS else None
         log, is_last = self._run.log, report.step == self._total_steps
@@ -90,25 +93,30 @@ class TrainingRun:
         is_due = log.checkpoint_every and report.step % log.checkpoint_every == 0
         if ends_phase or is_last or is_late or is_due:
             self._save(self._snapshot or self.algorithm.checkpoint())
-        if ends_phase and report.phase == "likelihood":
-            self._directory.write_tensors("likelihood", self.algorithm.weights.nets["generator"])
+        if ends_phase:
+            for name, tensors in self._system.keep(report.phase, self.algorithm).items():
+                self._directory.write_tensors(name, tensors)
+
+    def _shown(self, report: Any) -> Shown:
+        """What there is to see of a round: every few rounds, and at both ends of a phase."""
+        is_due = report.phase_round % SHOW_EVERY in {0, 1} or report.phase_round == report.phase_rounds
+        return self._system.show(report, self.algorithm.source) if is_due else Shown()
 
     def _evaluate(self) -> None:
-        """Measure the generator as the runners have it, with random numbers of the step."""
+        """Measure what has been trained, with random numbers of the step."""
         started = time.monotonic()
-        report, source = self.algorithm.report, self.algorithm.source
+        report = self.algorithm.report
         seed = derive_seed(self._run.seed, "evaluation", report.step)
-        generator = rebuild_generator(
-            source.space, self._run.training.generator, self.algorithm.weights.nets["generator"]
-        )
-        evaluation = evaluate_generator(generator, source, self._run.log.eval_samples, seed)
-        self._figures = evaluation.figures
+        judgement = self._system.judge(self.algorithm, self._run, seed)
+        self._figures = judgement.figures
         seconds = time.monotonic() - started
-        samples = [source.decode(tokens_T) for tokens_T in evaluation.samples_NT[: 5 * SAMPLES_SHOWN]]
         self._history.append(HistoryEntry(report.step, report.phase, "eval", seconds, self._figures))
-        self._log.evaluation(report.step, self._figures, samples[:SAMPLES_SHOWN])
-        self._progress.evaluation(report.step, self._figures, samples[:SAMPLES_SHOWN])
-        self._directory.write_samples(report.step, samples)
+        samples = judgement.samples[:SAMPLES_SHOWN]
+        self._log.evaluation(report.step, self._figures, samples, judgement.shown)
+        self._progress.evaluation(report.step, self._figures, samples)
+        self._directory.write_samples(report.step, judgement.samples)
+        if GRID in judgement.shown.images:
+            self._directory.write_picture(report.step, judgement.shown.images[GRID])
 
     def _save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint; a disk that refuses costs a warning, and the run when it refuses again and again."""

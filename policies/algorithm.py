@@ -15,7 +15,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import gymnasium
 import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core.learner.learner_group import LearnerGroup
@@ -23,7 +22,6 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 
 from rlgan.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from rlgan.data import load_source, require_sequences
 from rlgan.policies.broadcast import StateDict, Weights, broadcast
 from rlgan.policies.calls import add_parts, on_learners
 from rlgan.policies.checkpoints import put_checkpoint, take_checkpoint
@@ -31,21 +29,27 @@ from rlgan.policies.collect import collect_shards
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DiscriminatorGroup
 from rlgan.policies.rounds import Phase, RoundReport
-from rlgan.types import TokenSource
+from rlgan.types import Source
 
 
 class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
     """An RLlib Algorithm whose `train()` is one round of the current phase.
 
     Attributes:
-        source: the corpus.
+        source: what is learned from.
         step_count: rounds done.
         report: what the last round did.
-        discriminator_group: the learners of the discriminator, apart from the policy's.
+        discriminator_group: the learners of the discriminator, apart from the policy's, where the system has them.
         weights: what the runners have.
     """
 
     config: AdversarialConfig
+    source: Source
+    discriminator_group: DiscriminatorGroup
+
+    def __init__(self, config: Any = None, *args: Any, source: Source | None = None, **kwargs: Any) -> None:
+        self._given_source = source
+        super().__init__(config, *args, **kwargs)
 
     def setup(self, config: AdversarialConfig) -> None:
         """Read the corpus, then start the workers: wrong data costs no cluster.
@@ -53,17 +57,16 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
         Args:
             config: a validated configuration.
         """
-        self.source: TokenSource = load_source(config.corpus, config.tokenizer_json)
-        require_sequences(self.source, config.smallest_corpus())
+        self.source = self._given_source or config.load_source()
         config = config.copy(copy_frozen=False)
-        space = config.token_space = self.source.space
-        config.observation_space = gymnasium.spaces.MultiDiscrete([space.vocab_size] * space.length)
-        config.action_space = gymnasium.spaces.Discrete(space.vocab_size)
+        config.data_space = self.source.space
+        config.observation_space, config.action_space = config.gym_spaces()
         config.freeze()
         self.config = config
         ensure_ray(config.required_cpus())
         super().setup(config)
-        self.discriminator_group = DiscriminatorGroup(config)
+        if config.discriminator_learner_class is not None:
+            self.discriminator_group = DiscriminatorGroup(config)
         self.step_count = 0
         self.num_runner_restarts = 0
         self.report = RoundReport()
@@ -209,7 +212,8 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
             The bundles.
         """
         request = super().default_resource_request(config)
-        bundles = [*request.bundles, *({"CPU": 1} for _ in range(config.num_discriminator_learners))]
+        num_learners = config.num_discriminator_learners if config.discriminator_learner_class is not None else 0
+        bundles = [*request.bundles, *({"CPU": 1} for _ in range(num_learners))]
         return PlacementGroupFactory(bundles=bundles, strategy=config.placement_strategy)
 
     # Checkpoints: the format of rlgan.checkpoint, never RLlib's pickles.
@@ -235,7 +239,10 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
         Returns:
             Groups by what they learn.
         """
-        return {"policy": self.learner_group, "discriminator": self.discriminator_group.learners}
+        groups = {"policy": self.learner_group}
+        if self.config.discriminator_learner_class is not None:
+            groups["discriminator"] = self.discriminator_group.learners
+        return groups
 
     def extra_state(self) -> dict[str, Any]:
         """Counters of a paper's own.

@@ -109,7 +109,7 @@ def from_first_learner(group: LearnerGroup, call: Callable[[Any], T], name: str)
     Returns:
         The answer of rank 0.
     """
-    answers = on_learners(group, lambda learner: call(learner) if learner.rank == 0 else None, name)
+    answers: list[Any] = on_learners(group, lambda learner: call(learner) if learner.rank == 0 else None, name)
     answer: T = answers[0]
     return answer
 

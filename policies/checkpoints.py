@@ -58,7 +58,7 @@ def put_checkpoint(algorithm: "AdversarialAlgorithm", checkpoint: Checkpoint) ->
     """
     state, config = checkpoint.state, algorithm.config
     training = config.hyperparameters.model_dump(mode="json")
-    architecture = {name: training[name] for name in ("generator", "discriminator")}
+    architecture = {name: training[name] for name in config.architecture}
     require_match(checkpoint, algorithm.source.tokenizer_json(), {"system": config.system, "training": architecture})
     saved, mine = state["space"], asdict(algorithm.source.space)
     if saved != mine:

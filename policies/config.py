@@ -2,17 +2,20 @@
 
 from typing import Any, ClassVar
 
+import gymnasium
 import yaml
 from pydantic import BaseModel
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from rlgan.data import CorpusConfig
+from rlgan.data import CorpusConfig, load_source, require_sequences
 from rlgan.errors import ConfigError
+from rlgan.policies.discriminator import DiscriminatorLearner
+from rlgan.policies.learner import AdversarialLearner
 from rlgan.policies.runner import BatchRunner
 from rlgan.settings import changed
-from rlgan.types import TokenSpace
+from rlgan.types import Source
 
 
 class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
@@ -25,22 +28,31 @@ class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
         hyperparameters: the paper's model; `.training()`, `.generator()` and `.discriminator()` change it.
         corpus: what to learn from; `.data()` changes it.
         tokenizer_json: the vocabulary of a checkpoint that is resumed; None builds it from the corpus.
-        token_space: known once the corpus has been read.
+        data_space: what an example is, such as a `TokenSpace`; known once the corpus has been read.
         num_discriminator_learners: learner processes of the discriminator; 0 is the driver process.
         rollout_timeout_seconds: how long one shard of a round may take.
     """
 
-    hyperparameters_class: ClassVar[type[BaseModel]]
-    runner_class: ClassVar[type[BatchRunner]]
-    policy_learner_class: ClassVar[type]
     system: ClassVar[str]
+    hyperparameters_class: ClassVar[type[BaseModel]]
+    corpus_class: ClassVar[type[BaseModel]] = CorpusConfig
+    runner_class: ClassVar[type[BatchRunner]]
+    policy_learner_class: ClassVar[type[AdversarialLearner]]
+    discriminator_learner_class: ClassVar[type[AdversarialLearner] | None] = DiscriminatorLearner
+    """None where the policy's learners hold the discriminator too."""
+    architecture: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
+    """Hyper-parameters that a checkpoint must share to be loaded: what the nets look like."""
+    fixed_on_resume: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
+    """Hyper-parameters, with dots for nested ones, that a run keeps for good; the others may change on resume."""
+    fixed_data: ClassVar[tuple[str, ...]] = ()
+    """Settings of the data that a run keeps for good."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
         self.hyperparameters: Any = self.hyperparameters_class()
-        self.corpus = CorpusConfig()
+        self.corpus: Any = self.corpus_class()
         self.tokenizer_json: str | None = None
-        self.token_space: TokenSpace | None = None
+        self.data_space: Any = None
         self.num_discriminator_learners = 0
         self.rollout_timeout_seconds = 600.0
         self.seed = 0
@@ -92,7 +104,7 @@ class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
         """Change what is learned from.
 
         Args:
-            **changes: fields of `rlgan.data.CorpusConfig`.
+            **changes: fields of the model of `corpus_class`.
 
         Returns:
             This config.
@@ -135,10 +147,44 @@ class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
         return self
 
     @property
-    def space(self) -> TokenSpace:
-        """The token space of the corpus, once it has been read."""
-        assert self.token_space is not None, "the corpus has not been read yet"
-        return self.token_space
+    def space(self) -> Any:
+        """What an example is, once the corpus has been read: a frozen dataclass such as `TokenSpace`."""
+        assert self.data_space is not None, "the corpus has not been read yet"
+        return self.data_space
+
+    def load_source(self) -> Source:
+        """Read or make what is learned from; a paper that does not learn from sequences overrides it.
+
+        Returns:
+            The source, checked.
+        """
+        source = load_source(self.corpus, self.tokenizer_json)
+        require_sequences(source, self.smallest_corpus())
+        return source
+
+    def gym_spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+        """Observation and action space, which RLlib asks for; a paper whose actions are no tokens overrides it.
+
+        Returns:
+            A sequence of ids, and an id.
+        """
+        space = self.space
+        return gymnasium.spaces.MultiDiscrete([space.vocab_size] * space.length), gymnasium.spaces.Discrete(
+            space.vocab_size
+        )
+
+    def build_on(self, source: Source) -> Any:
+        """As `build_algo`, on data that has been read already.
+
+        Args:
+            source: what `load_source` returned.
+
+        Returns:
+            The algorithm.
+        """
+        self.validate()
+        self.freeze()
+        return self.algo_class(config=self, source=source)
 
     def required_cpus(self) -> float:
         """CPUs that the workers of this run ask Ray for together; the driver itself asks for none.

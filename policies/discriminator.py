@@ -151,7 +151,7 @@ class DiscriminatorGroup:
     def __init__(self, config: Any) -> None:
         config = config.copy(copy_frozen=False)
         config.learners(num_learners=config.num_discriminator_learners)
-        config._learner_class = DiscriminatorLearner
+        config._learner_class = config.discriminator_learner_class
         spec = MultiRLModuleSpec(rl_module_specs={DISCRIMINATOR: config.discriminator_module()})
         self.learners = LearnerGroup(config=config, module_spec=spec)
         self._pending: list[Any] | None = None
@@ -161,11 +161,11 @@ class DiscriminatorGroup:
         """Whether a retraining was started and not finished."""
         return self._pending is not None
 
-    def start(self, negatives: Sequence[Tensor], first_d_step: int) -> None:
-        """Begin a retraining; actors work on while the driver goes on.
+    def start(self, negatives: Sequence[Any], first_d_step: int) -> None:
+        """Begin a retraining, `fit` of the learner class; actors work on while the driver goes on.
 
         Args:
-            negatives: [N, T] int64 ids for every d-step.
+            negatives: what the learner class calls negatives, such as [N, T] int64 ids, for every d-step.
             first_d_step: how many d-steps came before.
         """
         shared = ray.put(list(negatives))

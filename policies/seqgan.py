@@ -37,7 +37,7 @@ from rlgan.policies.token_runner import GENERATOR, TokenRunner
 from rlgan.rollouts import MonteCarloRollouts
 from rlgan.seeding import torch_generator
 from rlgan.token_rewards import ConstantRewards, MonteCarloRewards, RandomRewards, TokenRewards
-from rlgan.types import RolloutBatch
+from rlgan.types import RolloutBatch, TokenSource
 
 ROLLOUT_POLICY = "rollout_policy"
 ADVANTAGES = {
@@ -164,6 +164,17 @@ class SeqGANConfig(AdversarialConfig):
     runner_class = SeqGANRunner
     policy_learner_class = SeqGANLearner
     system = "seqgan"
+    fixed_on_resume = (
+        "generator",
+        "discriminator",
+        "likelihood",
+        "lr",
+        "reward",
+        "discriminator_training.pretrain_steps",
+        "discriminator_training.lr",
+        "discriminator_training.weight_decay",
+    )
+    fixed_data = ("tokens", "length", "fixed_length", "max_vocab", "bpe_size", "vocab_size")
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or SeqGAN)
@@ -216,6 +227,7 @@ class SeqGAN(AdversarialAlgorithm):
         initial_entropy: of the policy when the adversarial rounds began, nats per token; None before.
     """
 
+    source: TokenSource
     initial_entropy: float | None = None
 
     def phases(self) -> list[Phase]:

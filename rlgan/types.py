@@ -102,24 +102,34 @@ class TokenPolicy(Protocol):
         ...
 
 
-class TokenSource(Protocol):
-    """A corpus made ready: what `rlgan train` learns from, split by seed into training and held-out sequences."""
+class Source(Protocol):
+    """Data made ready: what `rlgan train` learns from, whatever an example is."""
+
+    name: str
+
+    @property
+    def space(self) -> Any:
+        """What an example is: a frozen dataclass of plain values, such as `TokenSpace`."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of all training examples and of how they are encoded."""
+        ...
+
+    def tokenizer_json(self) -> str | None:
+        """The vocabulary as the JSON text that goes into a checkpoint; None where there is none."""
+        ...
+
+
+class TokenSource(Source, Protocol):
+    """A corpus made ready, split by seed into training and held-out sequences."""
 
     space: TokenSpace
     train_NT: Tensor
     held_out_NT: Tensor
-    name: str
 
     def decode(self, tokens_T: Tensor) -> str:
         """One sequence as text, without the end token and what follows it."""
-        ...
-
-    def fingerprint(self) -> str:
-        """A hash of the vocabulary and of every training token."""
-        ...
-
-    def tokenizer_json(self) -> str | None:
-        """The vocabulary as the JSON text that goes into a checkpoint; None for bare integers."""
         ...
 
 

@@ -106,40 +106,45 @@ def test_a_wrong_file_of_settings(content, message, rlgan, tmp_path, monkeypatch
 
 
 def test_an_option_can_complete_what_a_file_leaves_open(poems):
+    from rlgan.launch.systems.seqgan import SYSTEM
     from rlgan.launch.train_options import read_train_options
 
     path = poems.with_name("c.yaml")
     path.write_text("data: {tokens: char, length: 20}\ntraining: {lr: 1e-3}\n")
-    run = read_train_options(["--config", str(path), "--data", str(poems)]).run
+    run = read_train_options(SYSTEM, ["--config", str(path), "--data", str(poems)]).run
     assert (run.data.tokens, run.data.data, run.training.lr) == ("char", poems, 0.001)
 
 
 def test_recipe_then_file_then_options(tmp_path):
+    from rlgan.launch.systems.seqgan import SYSTEM
     from rlgan.launch.train_options import read_train_options
 
     path = tmp_path / "c.yaml"
     path.write_text("training:\n  rounds: 7\n  num_rollouts: 5\n  likelihood: {epochs: 11}\n")
-    run = read_train_options(["--recipe=paper", "--config", str(path), "--rounds", "9"]).run
+    run = read_train_options(SYSTEM, ["--recipe=paper", "--config", str(path), "--rounds", "9"]).run
     assert (run.training.rounds, run.training.num_rollouts, run.training.likelihood.epochs) == (9, 5, 11)
     assert (run.training.advantage, run.training.discriminator_training.d_steps) == ("none", 5), "of the recipe"
     assert run.training.likelihood.lr == 0.01, "a section in the file leaves its other settings alone"
 
 
 def test_the_settings_of_a_run_can_be_read_back():
+    from rlgan.launch.catalogue import SYSTEMS, system_named
     from rlgan.launch.config_file import parse_settings
-    from rlgan.launch.recipes import seqgan_paper, seqgan_quick
-    from rlgan.launch.run_config import RunConfig
 
-    for run in (seqgan_quick(), seqgan_paper()):
-        assert RunConfig.model_validate(parse_settings(run.to_yaml(), RunConfig, "text")) == run
+    for system in map(system_named, SYSTEMS):
+        for recipe in system.recipes.values():
+            run = recipe()
+            read = parse_settings(run.to_yaml(), system.run_class, "text")
+            assert system.run_class.model_validate(read) == run and run.system == system.name
 
 
 def test_every_spelling_of_an_option(tmp_path):
+    from rlgan.launch.systems.seqgan import SYSTEM
     from rlgan.launch.train_options import read_train_options
 
     words = ["--num_rollouts", "3", "--batch-size=4", "--no-standardise", "--discriminator.windows", "1", "2"]
     words += ["--discriminator.filters", "5", "6", "--reward-ablation", "constant", "--run-dir", str(tmp_path / "a b")]
-    options = read_train_options(words)
+    options = read_train_options(SYSTEM, words)
     training = options.run.training
     assert (training.num_rollouts, training.batch_size, training.standardise) == (3, 4, False)
     assert (training.discriminator.windows, training.discriminator.filters) == ((1, 2), (5, 6))
@@ -148,13 +153,13 @@ def test_every_spelling_of_an_option(tmp_path):
 
 def test_help_explains_every_setting(rlgan):
     from rlgan.launch.options import _leaves
-    from rlgan.launch.run_config import TrainOptions
-    from rlgan.launch.train_options import STYLE
+    from rlgan.launch.systems.seqgan import SYSTEM
+    from rlgan.launch.train_options import options_class, style
 
     said = rlgan(*TRAIN, "--help")
     assert said.code == 0 and said.err == ""
     text = " ".join(said.out.replace("│", " ").split())
-    for path, flag, field in _leaves(TrainOptions, STYLE):
+    for path, flag, field in _leaves(options_class(SYSTEM), style(SYSTEM)):
         assert f"{flag} " in text or f"{flag}, " in text, flag
         assert field.description, path
     assert "(default: 16)" not in text and "Adversarial rounds, one generator step each" in text
@@ -162,9 +167,9 @@ def test_help_explains_every_setting(rlgan):
 
 def test_the_paper_recipe_has_the_released_settings():
     """Numbers from LantaoYu/SeqGAN e2b52fb: sequence_gan.py, generator.py, discriminator.py."""
-    from rlgan.launch.recipes import seqgan_paper
+    from rlgan.launch.systems.seqgan import paper
 
-    run = seqgan_paper()
+    run = paper()
     d = run.training.discriminator_training
     assert (run.training.likelihood.epochs, d.pretrain_steps, run.training.rounds) == (120, 50, 200)
     assert (d.g_steps, d.d_steps, d.epochs, d.num_negatives, d.lr) == (1, 5, 3, None, 1e-4)

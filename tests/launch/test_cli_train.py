@@ -10,7 +10,7 @@ import yaml
 
 from rlgan.checkpoint import latest_checkpoint
 from rlgan.launch.history import History
-from rlgan.launch.run_config import RunConfig
+from rlgan.launch.systems.seqgan import SeqGANRun
 
 TRAIN = ("train", "seqgan")
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def test_a_run_leaves_a_whole_directory(rlgan_process, tiny_words, tmp_path):
     names = {one.name for one in path.iterdir()}
     assert names >= {"config.yaml", "history.jsonl", "checkpoints", "samples", "tensorboard", "report.html"}
     assert "error.log" not in names and "run.lock.json" not in names
-    config = RunConfig.model_validate(yaml.safe_load((path / "config.yaml").read_text()))
+    config = SeqGANRun.model_validate(yaml.safe_load((path / "config.yaml").read_text()))
     assert (config.seed, config.training.generator.hidden_size, config.data.vocab_size) == (3, 8, 20)
     phases = [entry.phase for entry in History(path).read() if entry.kind == "round"]
     assert phases == ["likelihood"] * 2 + ["discriminator"] * 2 + ["adversarial"] * 3

@@ -120,9 +120,10 @@ def test_another_oracle_is_other_data(every_step, rlgan, tmp_path):
 def poem_run(poems, tmp_path) -> Callable[[], Path]:
     """A run on words whose checkpoint has no weights: enough for everything that is refused before Ray starts."""
     from rlgan.data import load_source
+    from rlgan.launch.systems.seqgan import SYSTEM
     from rlgan.launch.train_options import read_train_options
 
-    run = read_train_options(["--recipe", "paper", "--data", str(poems)]).run
+    run = read_train_options(SYSTEM, ["--recipe", "paper", "--data", str(poems)]).run
     source = load_source(run.data)
     space = {name: getattr(source.space, name) for name in ("vocab_size", "length", "start_id", "end_id")}
     state = {"space": space, "corpus": {"fingerprint": source.fingerprint(), "name": source.name}}

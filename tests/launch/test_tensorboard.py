@@ -1,17 +1,21 @@
 """Event files are read back: numbers, purge, histograms, escaped text, and the page that lists every tag."""
 
 import html
+import io
 import logging
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugin_util import markdown_to_safe_html
 
 from rlgan.data.text import TextSource
+from rlgan.launch.system import Shown
 from rlgan.launch.tensorboard import TensorBoardLog
 from rlgan.launch.token_tables import as_markdown, escaped, reward_tables
 from rlgan.policies.rounds import RoundReport
@@ -65,8 +69,8 @@ def text_html(directory, tag):
 
 def test_figures_come_back_at_their_steps(tmp_path):
     log = TensorBoardLog(tmp_path / "tb", purge_step=None)
-    log.round(report(1), source())
-    log.round(report(2), source())
+    log.round(report(1))
+    log.round(report(2))
     log.evaluation(2, {"gen/nll_oracle": 9.25}, [])
     log.close()
     assert scalars(tmp_path / "tb", "gen/loss") == [(1, 1.0), (2, 0.5)]
@@ -75,15 +79,15 @@ def test_figures_come_back_at_their_steps(tmp_path):
 
 def test_every_round_is_on_the_disk_at_once(tmp_path):
     log = TensorBoardLog(tmp_path / "tb", purge_step=None)
-    log.round(report(1), source())
+    log.round(report(1))
     assert scalars(tmp_path / "tb", "gen/loss") == [(1, 1.0)]
 
 
 def test_an_evaluation_does_not_repeat_a_tag_of_its_round(tmp_path):
     log = TensorBoardLog(tmp_path / "tb", purge_step=None)
-    log.round(report(1), source())
+    log.round(report(1))
     log.evaluation(1, {"gen/entropy": 1.5, "gen/nll_test": 8.0}, [])
-    log.round(report(2, figures={"gen/loss": 0.5}), source())
+    log.round(report(2, figures={"gen/loss": 0.5}))
     log.evaluation(2, {"gen/entropy": 1.25}, [])
     assert scalars(tmp_path / "tb", "gen/entropy") == [(1, 2.0), (2, 1.25)]
     assert scalars(tmp_path / "tb", "gen/nll_test") == [(1, 8.0)]
@@ -92,34 +96,40 @@ def test_an_evaluation_does_not_repeat_a_tag_of_its_round(tmp_path):
 def test_a_resumed_run_hides_what_came_after_its_checkpoint(tmp_path):
     first = TensorBoardLog(tmp_path / "tb", purge_step=None)
     for step in (1, 2, 3, 4):
-        first.round(report(step), source())
+        first.round(report(step))
     first.close()
     second = TensorBoardLog(tmp_path / "tb", purge_step=3)
-    second.round(report(3, figures={"gen/loss": 7.0}), source())
+    second.round(report(3, figures={"gen/loss": 7.0}))
     assert scalars(tmp_path / "tb", "gen/loss") == [(1, 1.0), (2, 0.5), (3, 7.0)]
 
 
 def test_histogram_keeps_count_and_range_and_leaves_out_what_is_not_finite(tmp_path):
     log = TensorBoardLog(tmp_path / "tb", purge_step=None)
     logits = torch.tensor([-2.0, 0.0, 1.0, float("nan"), float("inf")])
-    log.round(report(1, histograms={"disc/logits": logits}), source())
-    log.round(report(2, histograms={"disc/logits": torch.tensor([float("nan")])}), source())
+    log.round(report(1, histograms={"disc/logits": logits}))
+    log.round(report(2, histograms={"disc/logits": torch.tensor([float("nan")])}))
     events = read(tmp_path / "tb").Histograms("disc/logits")
     assert [event.step for event in events] == [1]
     value = events[0].histogram_value
     assert (value.num, value.min, value.max) == (3, -2.0, 1.0)
 
 
-@pytest.mark.parametrize(("step", "is_due"), [(1, True), (2, False), (9, False), (10, True), (11, True), (50, True)])
-def test_texts_come_every_few_rounds_and_at_both_ends(tmp_path, step, is_due):
-    log = TensorBoardLog(tmp_path / "tb", purge_step=None, text_every=10)
-    log.round(report(step, batch=batch([[1, 2, 3]], [[0.1, 0.2, 0.3]])), source())
-    assert bool(read(tmp_path / "tb").Tags()["tensors"]) is is_due
+def test_texts_and_pictures_of_a_round(tmp_path):
+    picture = np.zeros((4, 6, 3), dtype=np.uint8)
+    picture[1, 2] = (255, 0, 10)
+    log = TensorBoardLog(tmp_path / "tb", purge_step=None)
+    log.round(report(1), Shown(texts={"samples/reward_per_token": "a"}, images={"samples/grid": picture}))
+    log.round(report(2))
+    assert [event.step for event in read(tmp_path / "tb").Tensors("samples/reward_per_token/text_summary")] == [1]
+    (event,) = read(tmp_path / "tb").Images("samples/grid")
+    assert (event.width, event.height) == (6, 4)
+    shown = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)).convert("RGB"))
+    assert (shown == picture).all()
 
 
 def test_hyperparameters_are_flat_and_bring_figures_that_were_never_written(tmp_path):
     log = TensorBoardLog(tmp_path / "tb", purge_step=None)
-    log.round(report(4), source())
+    log.round(report(4))
     values = {"seed": 3, "training": {"lr": 0.5, "windows": [1, 2], "reward": "constant", "cut": None}}
     log.hyperparameters(values, {"gen/loss": 9.0, "gen/nll_oracle": 8.5, "eval/x": float("nan")})
     assert scalars(tmp_path / "tb", "gen/nll_oracle") == [(4, 8.5)]
@@ -136,7 +146,7 @@ def test_a_directory_that_cannot_be_made_costs_one_warning(tmp_path, caplog, obs
         directory.write_text("")
     with caplog.at_level(logging.WARNING):
         log = TensorBoardLog(directory, purge_step=None)
-        log.round(report(1), source())
+        log.round(report(1))
         log.evaluation(1, {"gen/nll_test": 1.0}, ["x"])
         log.hyperparameters({"seed": 1}, {})
         log.close()
@@ -145,14 +155,14 @@ def test_a_directory_that_cannot_be_made_costs_one_warning(tmp_path, caplog, obs
 
 def test_a_directory_that_vanishes_costs_one_warning_and_writing_goes_on(tmp_path, caplog, capfd):
     log = TensorBoardLog(tmp_path / "tb", purge_step=None)
-    log.round(report(1), source())
+    log.round(report(1))
     shutil.rmtree(tmp_path / "tb")
     with caplog.at_level(logging.WARNING):
-        log.round(report(2), source())
-        log.round(report(3), source())
+        log.round(report(2))
+        log.round(report(3))
         shutil.rmtree(tmp_path / "tb")
-        log.round(report(4), source())
-        log.round(report(5), source())
+        log.round(report(4))
+        log.round(report(5))
     assert len(caplog.records) == 1
     assert scalars(tmp_path / "tb", "gen/loss") == [(5, 0.2)]
     assert "Traceback" not in capfd.readouterr().err
@@ -231,7 +241,7 @@ def test_every_tag_of_a_run_is_on_the_page(tmp_path):
 
 def test_every_tag_that_the_code_names_is_on_the_page():
     root = Path(__file__).parents[2]
-    files = [*(root / "policies").glob("*.py"), *(root / "launch").glob("*.py"), root / "rlgan" / "evaluation.py"]
+    files = [*(root / "policies").glob("*.py"), *(root / "launch").rglob("*.py"), root / "rlgan" / "evaluation.py"]
     text = "\n".join(path.read_text(encoding="utf-8") for path in files)
     named = set(re.findall(r'"((?:gen|critic|disc|rollout|eval|health|samples|run)/[a-z_0-9]+[a-z0-9])"', text))
     assert "rollout/worker_restarts" in named

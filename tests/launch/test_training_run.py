@@ -5,20 +5,21 @@ import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
 
 from rlgan.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints
 from rlgan.errors import CheckpointError
-from rlgan.evaluation import Evaluation
 from rlgan.launch import training_run as module
 from rlgan.launch.history import History
 from rlgan.launch.interrupts import Interrupts
 from rlgan.launch.progress import Progress
-from rlgan.launch.recipes import seqgan_quick
 from rlgan.launch.run_config import LogConfig
 from rlgan.launch.run_directory import RunDirectory
+from rlgan.launch.system import Judgement, Shown
+from rlgan.launch.systems.seqgan import SeqGANSystem, quick
 from rlgan.launch.training_run import TrainingRun
 from rlgan.policies.algorithm import RoundReport
 
@@ -31,7 +32,7 @@ class CountingAlgorithm:
     def __init__(self, during_round=lambda step: None) -> None:
         self.step_count, self.total_steps = 0, sum(rounds for _, rounds in PHASES)
         self.report = RoundReport()
-        self.source = SimpleNamespace(space=None, decode=lambda tokens_T: f"sample {int(tokens_T[0])}")
+        self.source = SimpleNamespace(space=None)
         self.weights = SimpleNamespace(nets={"generator": {"w": torch.zeros(1)}})
         self.seconds = 0.0
         self._during_round = during_round
@@ -65,28 +66,36 @@ class SilentLog:
         return lambda *args, **kwargs: self.calls.append((name, args))
 
 
+class Counted(SeqGANSystem):
+    """SeqGAN whose evaluations only note the weights that were measured."""
+
+    seen: ClassVar = []
+
+    def judge(self, algorithm, run, seed):
+        weight = float(algorithm.weights.nets["generator"]["w"])
+        self.seen.append((weight, run.log.eval_samples, seed))
+        return Judgement({"gen/nll_test": weight}, [f"sample {weight:g}"] * 3)
+
+    def show(self, report, source):
+        return Shown(texts={"samples/round": str(report.step)})
+
+
 @pytest.fixture
 def evaluated(monkeypatch):
-    """The weights that were measured; evaluation itself is replaced."""
+    """The weights that were measured."""
     seen = []
-    monkeypatch.setattr(module, "rebuild_generator", lambda space, config, weights: float(weights["w"]))
-
-    def evaluate(generator, source, num_samples, seed):
-        seen.append((generator, num_samples, seed))
-        return Evaluation({"gen/nll_test": generator}, torch.full((3, 2), int(generator)))
-
-    monkeypatch.setattr(module, "evaluate_generator", evaluate)
+    monkeypatch.setattr(Counted, "seen", seen)
     monkeypatch.setattr(module, "write_report", lambda path: path / "report.html")
     return seen
 
 
 def start(tmp_path, algorithm, interrupts, **log) -> tuple[TrainingRun, SilentLog]:
     """A run of the algorithm in tmp_path."""
-    config = seqgan_quick().model_copy(update={"log": LogConfig(**{"eval_every": 0, "checkpoint_every": 0, **log})})
+    config = quick().model_copy(update={"log": LogConfig(**{"eval_every": 0, "checkpoint_every": 0, **log})})
     silent = SilentLog()
     directory = RunDirectory(tmp_path, may_hold_a_run=True)
     progress = Progress(algorithm.total_steps)
-    return TrainingRun(algorithm, config, directory, silent, progress, interrupts), silent
+    return TrainingRun(Counted(), algorithm, config, directory, silent, progress, interrupts), silent
 
 
 def steps_on_disk(tmp_path: Path) -> list[int]:
@@ -118,6 +127,15 @@ def test_every_so_many_rounds(tmp_path, evaluated):
     assert steps_on_disk(tmp_path) == [2, 3, 5, 7]
     assert [weights for weights, _, _ in evaluated] == [2.0, 6.0, 7.0]
     assert len({seed for _, _, seed in evaluated}) == 3, "every evaluation draws with numbers of its own"
+
+
+def test_what_a_round_made_is_looked_at_every_few_rounds_and_at_both_ends_of_a_phase(tmp_path, evaluated, monkeypatch):
+    monkeypatch.setattr(module, "SHOW_EVERY", 4)
+    with Interrupts() as interrupts:
+        training, log = start(tmp_path, CountingAlgorithm(), interrupts)
+        training.run()
+    shown = [(args[0].phase, args[0].phase_round) for name, args in log.calls if name == "round" and args[1].texts]
+    assert shown == [("likelihood", 1), ("likelihood", 2), ("discriminator", 1), ("adversarial", 1), ("adversarial", 4)]
 
 
 def test_by_the_clock(tmp_path, evaluated):

@@ -1,0 +1,1 @@
+"""The systems that `rlgan train` knows, one file each."""
