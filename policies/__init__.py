@@ -1,5 +1,6 @@
 """The systems on RLlib: one file is one paper."""
 
-from rlgan.policies.seqgan import SeqGAN, SeqGANConfig, SeqGANHyperparameters
+from rlgan.policies.seqgan import SeqGAN, SeqGANConfig
+from rlgan.policies.seqgan_workers import SeqGANHyperparameters
 
 __all__ = ["SeqGAN", "SeqGANConfig", "SeqGANHyperparameters"]

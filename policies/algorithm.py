@@ -11,28 +11,24 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import ray
-from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 
-from rlgan.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from rlgan.policies.broadcast import StateDict, Weights, broadcast
-from rlgan.policies.calls import add_parts, on_learners
-from rlgan.policies.checkpoints import put_checkpoint, take_checkpoint
+from rlgan.policies.calls import add_parts, from_first_learner, on_learners
+from rlgan.policies.checkpoints import CheckpointedAlgorithm
 from rlgan.policies.collect import collect_shards
 from rlgan.policies.config import AdversarialConfig
-from rlgan.policies.discriminator import DiscriminatorGroup
+from rlgan.policies.discriminator import DISCRIMINATOR, DiscriminatorGroup
 from rlgan.policies.rounds import Phase, RoundReport
 from rlgan.types import Source
 
 
-class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
+class AdversarialAlgorithm(CheckpointedAlgorithm):
     """An RLlib Algorithm whose `train()` is one round of the current phase.
 
     Attributes:
@@ -42,10 +38,6 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
         discriminator_group: the learners of the discriminator, apart from the policy's, where the system has them.
         weights: what the runners have.
     """
-
-    config: AdversarialConfig
-    source: Source
-    discriminator_group: DiscriminatorGroup
 
     def __init__(self, config: Any = None, *args: Any, source: Source | None = None, **kwargs: Any) -> None:
         self._given_source = source
@@ -163,6 +155,27 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
             timeout_seconds=self.config.rollout_timeout_seconds,
         )
 
+    def policy_weights(self) -> dict[str, StateDict]:
+        """The nets of the policy's learners as they are now.
+
+        Returns:
+            State dicts on the CPU, by the name of the net.
+        """
+        return from_first_learner(self.learner_group, lambda learner: learner.weights(), "policy")
+
+    def publish_discriminator(self) -> dict[str, float]:
+        """Wait for the retraining of the discriminator, and send its weights out.
+
+        Returns:
+            Its figures by TensorBoard tag; none where it was done before the checkpoint that this run goes on from.
+        """
+        fit = self.discriminator_group.finish()
+        self.publish({DISCRIMINATOR: self.discriminator_group.weights()})
+        if fit is None:
+            return {}
+        self.report.histograms["disc/logits"] = fit.logits
+        return {f"disc/{name}": value for name, value in fit.figures.items()}
+
     def update_policy(self, call: Callable[[Any], dict[str, float]]) -> dict[str, float]:
         """Run a call on every policy learner; each returns its part of every figure, and the parts add up.
 
@@ -215,65 +228,6 @@ class AdversarialAlgorithm(Algorithm):  # type: ignore[misc]
         num_learners = config.num_discriminator_learners if config.discriminator_learner_class is not None else 0
         bundles = [*request.bundles, *({"CPU": 1} for _ in range(num_learners))]
         return PlacementGroupFactory(bundles=bundles, strategy=config.placement_strategy)
-
-    # Checkpoints: the format of rlgan.checkpoint, never RLlib's pickles.
-    def checkpoint(self) -> Checkpoint:
-        """All that is needed to go on from here.
-
-        Returns:
-            Nets and optimisers of both learner groups, what the runners have, and the counters.
-        """
-        return take_checkpoint(self)
-
-    def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint.
-
-        Args:
-            checkpoint: what `checkpoint()` returned, in this or another process.
-        """
-        put_checkpoint(self, checkpoint)
-
-    def learner_groups(self) -> dict[str, LearnerGroup]:
-        """All learners of this algorithm.
-
-        Returns:
-            Groups by what they learn.
-        """
-        groups = {"policy": self.learner_group}
-        if self.config.discriminator_learner_class is not None:
-            groups["discriminator"] = self.discriminator_group.learners
-        return groups
-
-    def extra_state(self) -> dict[str, Any]:
-        """Counters of a paper's own.
-
-        Returns:
-            JSON values; none by default.
-        """
-        return {}
-
-    def restore_extra_state(self, state: dict[str, Any]) -> None:
-        """The reverse of `extra_state`.
-
-        Args:
-            state: the whole state of the checkpoint.
-        """
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """What Tune calls.
-
-        Args:
-            checkpoint_dir: an existing folder.
-        """
-        write_checkpoint(Path(checkpoint_dir), self.checkpoint())
-
-    def load_checkpoint(self, checkpoint_dir: str) -> None:
-        """What Tune calls.
-
-        Args:
-            checkpoint_dir: a folder that `save_checkpoint` has filled.
-        """
-        self.restore_checkpoint(read_checkpoint(Path(checkpoint_dir)))
 
     def _setup_logdir(self) -> None:
         """No folder in ~/ray_results outside Tune: `rlgan train` has a run directory of its own."""

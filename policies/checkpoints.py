@@ -1,22 +1,101 @@
 """What a checkpoint holds of an adversarial algorithm, and how the algorithm goes on from it."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import ray
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core.learner.learner_group import LearnerGroup
 
-from rlgan.checkpoint import Checkpoint, require_match
+from rlgan.checkpoint import Checkpoint, read_checkpoint, require_match, write_checkpoint
 from rlgan.errors import CheckpointError
 from rlgan.policies.broadcast import StateDict, Weights
 from rlgan.policies.calls import from_first_learner, on_learners
-
-if TYPE_CHECKING:
-    from rlgan.policies.algorithm import AdversarialAlgorithm
+from rlgan.policies.config import AdversarialConfig
+from rlgan.policies.discriminator import DiscriminatorGroup
+from rlgan.types import Source
 
 _LEARNER, _PUBLISHED = "learner_", "published_"
 
 
-def take_checkpoint(algorithm: "AdversarialAlgorithm") -> Checkpoint:
+class CheckpointedAlgorithm(Algorithm):  # type: ignore[misc]
+    """An RLlib Algorithm whose checkpoints are in the format of `rlgan.checkpoint`, never RLlib's pickles."""
+
+    config: AdversarialConfig
+    source: Source
+    discriminator_group: DiscriminatorGroup
+    weights: Weights
+    step_count: int
+
+    def publish(self, nets: dict[str, StateDict]) -> None:
+        """Send weights to all runners.
+
+        Raises:
+            NotImplementedError: always; `AdversarialAlgorithm` does it.
+        """
+        raise NotImplementedError
+
+    def checkpoint(self) -> Checkpoint:
+        """All that is needed to go on from here.
+
+        Returns:
+            Nets and optimisers of both learner groups, what the runners have, and the counters.
+        """
+        return take_checkpoint(self)
+
+    def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            checkpoint: what `checkpoint()` returned, in this or another process.
+        """
+        put_checkpoint(self, checkpoint)
+
+    def learner_groups(self) -> dict[str, LearnerGroup]:
+        """All learners of this algorithm.
+
+        Returns:
+            Groups by what they learn.
+        """
+        groups = {"policy": self.learner_group}
+        if self.config.discriminator_learner_class is not None:
+            groups["discriminator"] = self.discriminator_group.learners
+        return groups
+
+    def extra_state(self) -> dict[str, Any]:
+        """Counters of a paper's own.
+
+        Returns:
+            JSON values; none by default.
+        """
+        return {}
+
+    def restore_extra_state(self, state: dict[str, Any]) -> None:
+        """The reverse of `extra_state`.
+
+        Args:
+            state: the whole state of the checkpoint.
+        """
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """What Tune calls.
+
+        Args:
+            checkpoint_dir: an existing folder.
+        """
+        write_checkpoint(Path(checkpoint_dir), self.checkpoint())
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """What Tune calls.
+
+        Args:
+            checkpoint_dir: a folder that `save_checkpoint` has filled.
+        """
+        self.restore_checkpoint(read_checkpoint(Path(checkpoint_dir)))
+
+
+def take_checkpoint(algorithm: CheckpointedAlgorithm) -> Checkpoint:
     """All that is needed to go on from here.
 
     Args:
@@ -46,7 +125,7 @@ def take_checkpoint(algorithm: "AdversarialAlgorithm") -> Checkpoint:
     )
 
 
-def put_checkpoint(algorithm: "AdversarialAlgorithm", checkpoint: Checkpoint) -> None:
+def put_checkpoint(algorithm: CheckpointedAlgorithm, checkpoint: Checkpoint) -> None:
     """Go on from a checkpoint: learners first, then the runners, which get the weights they had.
 
     Args:

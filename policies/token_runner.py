@@ -9,6 +9,8 @@ from torch import Tensor
 
 from rlgan.errors import NonFiniteError
 from rlgan.objectives.action_values import mc_action_value
+from rlgan.policies.algorithm import AdversarialAlgorithm
+from rlgan.policies.collect import split_evenly
 from rlgan.policies.runner import BatchRunner
 from rlgan.rollouts import sample_sequences
 from rlgan.seeding import torch_generator
@@ -79,3 +81,39 @@ class TokenRunner(BatchRunner):
             seconds=perf_counter() - started,
             num_completions=reward_RBT[:, :, :-1].numel(),
         )
+
+
+def rollout_batch(algorithm: AdversarialAlgorithm, num_sequences: int) -> RolloutBatch:
+    """The batch of a generator step, from all runners.
+
+    Args:
+        algorithm: whose runners are `TokenRunner`s.
+        num_sequences: how many.
+
+    Returns:
+        Sequences with the Q of every token.
+    """
+    sizes = split_evenly(num_sequences, algorithm.num_shards)
+    version, step = algorithm.weights.version, algorithm.step_count
+    shards = algorithm.collect(lambda runner, i: runner.rollout(sizes[i], version, step, i), len(sizes))
+    return RolloutBatch.join(shards, version)
+
+
+def draw_negatives(algorithm: AdversarialAlgorithm, num_sequences: int, d_steps: int) -> list[Tensor]:
+    """Fresh sequences of the generator for each of some d-steps.
+
+    Args:
+        algorithm: whose runners are `TokenRunner`s.
+        num_sequences: for each d-step.
+        d_steps: how many.
+
+    Returns:
+        [N, T] int64 ids for every d-step.
+    """
+    sizes = split_evenly(num_sequences, algorithm.num_shards)
+    version, step = algorithm.weights.version, algorithm.step_count
+    shards = algorithm.collect(
+        lambda runner, i: [runner.negatives(sizes[i], version, step, d_step, i) for d_step in range(d_steps)],
+        len(sizes),
+    )
+    return [torch.cat(parts) for parts in zip(*shards, strict=True)]
