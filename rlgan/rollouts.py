@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlgan.sampling import inverse_cdf_sample
-from rlgan.types import RewardFn, TokenPolicy, TokenSpace
+from rlgan.sampling import inverse_cdf_sample, sample_linear
+from rlgan.types import LinearTokenPolicy, RewardFn, TokenPolicy, TokenSpace
 
 State = tuple[Tensor, ...]
 
@@ -157,6 +157,8 @@ def _sample_rows(
     policy: TokenPolicy, state: State, uniform_NK: Tensor, chunk_logits: int, vocab_size: int, temperature: float = 1.0
 ) -> Tensor:
     """K draws from every row of a state, a few rows at a time."""
+    if isinstance(policy, LinearTokenPolicy):
+        return sample_linear(*policy.readout(state), uniform_NK, temperature, chunk_logits)
     rows = max(1, chunk_logits // vocab_size)
     chunks = zip(*(part.split(rows) for part in state), strict=True)
     drawn = [

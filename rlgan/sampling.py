@@ -1,11 +1,13 @@
 """Exact draws from a categorical distribution given uniform random numbers, fast for large vocabularies."""
 
-# N rows, V vocabulary, K draws from the same row
+# N rows, H hidden, V vocabulary, K draws from the same row
 
 import torch
 from torch import Tensor
 
-_BLOCK = 128
+from rlgan.native import softmax_layer
+
+_BLOCK = 128  # of the native core too (native/layers.hpp): both sum up in the same two levels
 _LARGEST_BELOW_ONE = 1.0 - 2.0**-24
 
 
@@ -55,3 +57,37 @@ def _first_above(cumulative_NV: Tensor, uniform_NK: Tensor) -> tuple[Tensor, Ten
     lower_NK = cumulative_NV.gather(1, (index_NK - 1).clamp_min(0)) * (index_NK > 0)
     rest_NK = ((target_NK - lower_NK) / (upper_NK - lower_NK)).clamp(0.0, _LARGEST_BELOW_ONE)
     return index_NK, rest_NK
+
+
+@torch.no_grad()
+def sample_linear(
+    hidden_NH: Tensor,
+    weight_VH: Tensor,
+    bias_V: Tensor,
+    uniform_NK: Tensor,
+    temperature: float = 1.0,
+    chunk_logits: int = 64 * 5000,
+) -> Tensor:
+    """`inverse_cdf_sample` of the logits (hidden W^T + b) / temperature, which are held for a few rows at a time.
+
+    The native core draws the same tokens from the same uniforms, but for one within rounding of a step of the CDF.
+
+    Args:
+        hidden_NH: [N, H] float.
+        weight_VH: [V, H] float.
+        bias_V: [V] float.
+        uniform_NK: [N, K] float in [0, 1): K independent draws from every row.
+        temperature: divides the logits.
+        chunk_logits: logits held at once.
+
+    Returns:
+        [N, K] int64 tokens.
+    """
+    if softmax_layer.supports(hidden_NH, weight_VH, bias_V, uniform_NK):
+        return softmax_layer.sample(hidden_NH, weight_VH, bias_V, uniform_NK, temperature)
+    drawn = []
+    rows = max(1, chunk_logits // len(bias_V))
+    for hidden, uniform in zip(hidden_NH.split(rows), uniform_NK.split(rows), strict=True):
+        logits = torch.addmm(bias_V, hidden, weight_VH.t())
+        drawn.append(inverse_cdf_sample(logits if temperature == 1.0 else logits / temperature, uniform))
+    return torch.cat(drawn)

@@ -4,7 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -99,6 +99,15 @@ class TokenPolicy(Protocol):
 
     def advance(self, token_N: Tensor, state_N: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The state after `token_N` ([N] int64) has been appended."""
+        ...
+
+
+@runtime_checkable
+class LinearTokenPolicy(TokenPolicy, Protocol):
+    """A policy whose logits are a linear layer of its state, which is drawn from without holding the logits."""
+
+    def readout(self, state_N: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """(hidden [N, H], weight [V, H], bias [V]): `state_logits` is hidden W^T + b."""
         ...
 
 

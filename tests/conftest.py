@@ -23,6 +23,18 @@ os.environ.update(
 os.environ.pop("RAY_ADDRESS", None)
 
 
+@pytest.fixture(params=["torch", "native"])
+def both_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test on torch alone, then on the native core where it was built: `usefixtures("both_paths")`."""
+    monkeypatch.setenv("RLGAN_NATIVE", "1" if request.param == "native" else "0")
+    if request.param == "native":
+        from rlgan.native import native_library
+
+        if native_library() is None:
+            pytest.skip("the native core was not built")
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """A private Ray with four logical CPUs for the tests of a module; one that is there already serves as well."""

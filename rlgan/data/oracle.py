@@ -26,7 +26,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rlgan.errors import DataError
-from rlgan.sampling import inverse_cdf_sample
+from rlgan.native import softmax_layer
+from rlgan.sampling import sample_linear
 from rlgan.seeding import derive_seed
 
 _GATES = ("input_gate", "forget_gate", "output_gate", "candidate")
@@ -150,6 +151,17 @@ class Oracle:
         """
         return torch.addmm(self.arrays["logits.b"], state_N[0], self.arrays["logits.W"])
 
+    def readout(self, state_N: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """The parts of `state_logits`.
+
+        Args:
+            state_N: (h_NH, c_NH).
+
+        Returns:
+            Hidden [N, H], weight [V, H], bias [V].
+        """
+        return state_N[0], self.arrays["logits.W"].t(), self.arrays["logits.b"]
+
     def advance(self, token_N: Tensor, state_N: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The state after one more token.
 
@@ -188,10 +200,17 @@ class Oracle:
         for rows in self._chunks(len(tokens_NT)):
             state_N = self.initial_state(rows.stop - rows.start)
             for t, token_N in enumerate(tokens_NT[rows].long().unbind(dim=1)):
-                logits_NV = self.state_logits(state_N)
-                nll_NT[rows, t] = logits_NV.logsumexp(1) - logits_NV.gather(1, token_N[:, None]).squeeze(1)
+                nll_NT[rows, t] = self._token_nll(state_N, token_N)
                 state_N = self.advance(token_N, state_N)
         return nll_NT
+
+    def _token_nll(self, state_N: tuple[Tensor, ...], token_N: Tensor) -> Tensor:
+        """[N] minus the log-probability of the next token, nats."""
+        hidden_NH, weight_VH, bias_V = self.readout(state_N)
+        if softmax_layer.supports(hidden_NH):
+            return -softmax_layer.log_prob_and_entropy(hidden_NH, weight_VH, bias_V, token_N)[0]
+        logits_NV = self.state_logits(state_N)
+        return logits_NV.logsumexp(1) - logits_NV.gather(1, token_N[:, None]).squeeze(1)
 
     @torch.no_grad()
     def sample(self, num_sequences: int, length: int, generator: torch.Generator) -> Tensor:
@@ -210,7 +229,7 @@ class Oracle:
         for rows in self._chunks(num_sequences):
             state_N = self.initial_state(rows.stop - rows.start)
             for t in range(length):
-                token_N = inverse_cdf_sample(self.state_logits(state_N), uniform_NT[rows, t : t + 1]).squeeze(1)
+                token_N = sample_linear(*self.readout(state_N), uniform_NT[rows, t : t + 1]).squeeze(1)
                 tokens_NT[rows, t] = token_N
                 state_N = self.advance(token_N, state_N)
         return tokens_NT

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlgan.native import softmax_layer
+
 _CHUNK_LOGITS = 64 * 5000
 
 
@@ -17,7 +19,8 @@ def softmax_log_prob_and_entropy(
 
         d log p_y / d logits = 1[y] - p          d H / d logits = -p (log p + H)
 
-    Rows are worked off in chunks whose logits stay in the cache; the backward pass computes them once more.
+    Rows are worked off in chunks whose logits stay in the cache; the backward pass computes them once more. The native
+    core does the same for blocks of the vocabulary.
 
     Args:
         hidden_NH: [N, H] float.
@@ -45,33 +48,58 @@ class _FusedSoftmax(torch.autograd.Function):
     def forward(
         ctx: Any, hidden_NH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_N: Tensor
     ) -> tuple[Tensor, Tensor]:
-        log_normaliser_N = hidden_NH.new_empty(hidden_NH.shape[0])
-        log_prob_N, entropy_N = torch.empty_like(log_normaliser_N), torch.empty_like(log_normaliser_N)
-        for rows in _chunks(hidden_NH.shape[0], weight_VH.shape[0]):
-            logits = torch.addmm(bias_V, hidden_NH[rows], weight_VH.t())
-            largest = logits.amax(dim=1)
-            weight = (logits - largest[:, None]).exp_()  # the only exponential of this pass
-            total = weight.sum(dim=1)
-            log_normaliser_N[rows] = largest + total.log()
-            log_prob_N[rows] = logits.gather(1, token_N[rows, None]).squeeze(1) - log_normaliser_N[rows]
-            entropy_N[rows] = log_normaliser_N[rows] - torch.linalg.vecdot(weight, logits) / total
-        ctx.save_for_backward(hidden_NH, weight_VH, bias_V, token_N, log_normaliser_N, entropy_N)
+        inputs = (hidden_NH, weight_VH, bias_V, token_N)
+        is_native = softmax_layer.supports(*inputs[:3])
+        compute = softmax_layer.log_prob_and_entropy if is_native else _log_prob_and_entropy
+        log_prob_N, entropy_N, log_normaliser_N = compute(*inputs)
+        ctx.gradients = softmax_layer.gradients if is_native else _gradients
+        ctx.save_for_backward(*inputs, log_normaliser_N, entropy_N)
+        ctx.set_materialize_grads(False)
         return log_prob_N, entropy_N
 
     @staticmethod
-    def backward(ctx: Any, grad_log_prob_N: Tensor, grad_entropy_N: Tensor) -> tuple[Tensor | None, ...]:
-        hidden_NH, weight_VH, bias_V, token_N, log_normaliser_N, entropy_N = ctx.saved_tensors
-        grad_hidden_NH, grad_weight_VH = torch.empty_like(hidden_NH), torch.zeros_like(weight_VH)
-        grad_bias_V = torch.zeros_like(bias_V)
-        for rows in _chunks(hidden_NH.shape[0], weight_VH.shape[0]):
-            log_prob = torch.addmm(bias_V, hidden_NH[rows], weight_VH.t()).sub_(log_normaliser_N[rows, None])
-            grad_logits = torch.exp(log_prob)
-            scale = grad_log_prob_N[rows, None]
-            if bool(grad_entropy_N[rows].any()):
-                scale = scale + grad_entropy_N[rows, None] * log_prob.add_(entropy_N[rows, None])
-            grad_logits.mul_(-scale)
-            grad_logits.scatter_add_(1, token_N[rows, None], grad_log_prob_N[rows, None])
-            grad_hidden_NH[rows] = grad_logits @ weight_VH
-            grad_weight_VH.addmm_(grad_logits.t(), hidden_NH[rows])
-            grad_bias_V += grad_logits.sum(dim=0)
-        return grad_hidden_NH, grad_weight_VH, grad_bias_V, None
+    def backward(ctx: Any, grad_log_prob_N: Tensor | None, grad_entropy_N: Tensor | None) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        if grad_log_prob_N is None:
+            grad_log_prob_N = torch.zeros_like(saved[-1])
+        if grad_entropy_N is not None and not bool(grad_entropy_N.any()):
+            grad_entropy_N = None
+        return (*ctx.gradients(*saved, grad_log_prob_N, grad_entropy_N), None)
+
+
+def _log_prob_and_entropy(
+    hidden_NH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_N: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The forward pass in torch: log p(token), entropy, log-normaliser."""
+    log_normaliser_N = hidden_NH.new_empty(hidden_NH.shape[0])
+    log_prob_N, entropy_N = torch.empty_like(log_normaliser_N), torch.empty_like(log_normaliser_N)
+    for rows in _chunks(hidden_NH.shape[0], weight_VH.shape[0]):
+        logits = torch.addmm(bias_V, hidden_NH[rows], weight_VH.t())
+        largest = logits.amax(dim=1)
+        weight = (logits - largest[:, None]).exp_()  # the only exponential of this pass
+        total = weight.sum(dim=1)
+        log_normaliser_N[rows] = largest + total.log()
+        log_prob_N[rows] = logits.gather(1, token_N[rows, None]).squeeze(1) - log_normaliser_N[rows]
+        entropy_N[rows] = log_normaliser_N[rows] - torch.linalg.vecdot(weight, logits) / total
+    return log_prob_N, entropy_N, log_normaliser_N
+
+
+def _gradients(
+    hidden_NH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_N: Tensor, log_normaliser_N: Tensor,
+    entropy_N: Tensor, grad_log_prob_N: Tensor, grad_entropy_N: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """The backward pass in torch: gradients of hidden, weight and bias."""
+    grad_hidden_NH, grad_weight_VH = torch.empty_like(hidden_NH), torch.zeros_like(weight_VH)
+    grad_bias_V = torch.zeros_like(bias_V)
+    for rows in _chunks(hidden_NH.shape[0], weight_VH.shape[0]):
+        log_prob = torch.addmm(bias_V, hidden_NH[rows], weight_VH.t()).sub_(log_normaliser_N[rows, None])
+        grad_logits = torch.exp(log_prob)
+        scale = grad_log_prob_N[rows, None]
+        if grad_entropy_N is not None:
+            scale = scale + grad_entropy_N[rows, None] * log_prob.add_(entropy_N[rows, None])
+        grad_logits.mul_(-scale)
+        grad_logits.scatter_add_(1, token_N[rows, None], grad_log_prob_N[rows, None])
+        grad_hidden_NH[rows] = grad_logits @ weight_VH
+        grad_weight_VH.addmm_(grad_logits.t(), hidden_NH[rows])
+        grad_bias_V += grad_logits.sum(dim=0)
+    return grad_hidden_NH, grad_weight_VH, grad_bias_V

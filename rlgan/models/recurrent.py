@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
+from rlgan.native import supports
+from rlgan.native.lstm import lstm_step
 from rlgan.types import TokenSpace
 
 
@@ -136,6 +138,17 @@ class RecurrentGenerator(nn.Module):
         logits_NV: Tensor = self.output(state_N[0])
         return logits_NV
 
+    def readout(self, state_N: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """The parts of `state_logits`.
+
+        Args:
+            state_N: (h, c), each [N, H].
+
+        Returns:
+            Hidden [N, H], weight [V, H], bias [V].
+        """
+        return state_N[0], self.output.weight, self.output.bias
+
     def advance(self, token_N: Tensor, state_N: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One LSTM step.
 
@@ -147,6 +160,10 @@ class RecurrentGenerator(nn.Module):
             The state after the token.
         """
         hidden_NH, cell_NH = state_N
+        if not torch.is_grad_enabled() and supports(hidden_NH, self.output.weight):
+            lstm = self.lstm
+            weights = (self.embedding.weight, lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0)
+            return lstm_step(token_N, hidden_NH, cell_NH, *weights)
         gates = torch.addmm(self.lstm.bias_ih_l0, self.embedding(token_N), self.lstm.weight_ih_l0.t())
         input_gate, forget_gate, candidate, output_gate = gates.addmm(hidden_NH, self.lstm.weight_hh_l0.t()).chunk(4, 1)
         cell_NH = torch.sigmoid(forget_gate) * cell_NH + torch.sigmoid(input_gate) * torch.tanh(candidate)

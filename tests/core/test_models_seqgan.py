@@ -14,6 +14,7 @@ from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
 from rlgan.types import TokenSpace
 
 SPACE = TokenSpace(13, 6, start_id=3)
+pytestmark = pytest.mark.usefixtures("both_paths")
 
 
 def generator(init_std: float = 0.5) -> RecurrentGenerator:

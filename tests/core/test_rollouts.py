@@ -11,6 +11,8 @@ from rlgan.objectives.action_values import mc_action_value
 from rlgan.rollouts import MonteCarloRollouts, RolloutLimits, sample_sequences
 from rlgan.types import TokenSpace
 
+pytestmark = pytest.mark.usefixtures("both_paths")
+
 
 class MarkovPolicy:
     """A first-order chain whose completions are known in closed form; its state is the last token."""

@@ -5,7 +5,10 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from rlgan.sampling import inverse_cdf_sample
+from rlgan.errors import NonFiniteError
+from rlgan.sampling import inverse_cdf_sample, sample_linear
+
+pytestmark = pytest.mark.usefixtures("both_paths")
 
 
 def test_hand_worked_draws() -> None:
@@ -68,3 +71,59 @@ def test_large_vocabulary_chi_square_by_blocks() -> None:
 def test_rows_must_agree() -> None:
     with pytest.raises(ValueError, match="one row of uniforms"):
         inverse_cdf_sample(torch.zeros(2, 3), torch.zeros(3, 1))
+
+
+def as_linear(logits_V: torch.Tensor, num_rows: int = 1) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A linear layer whose logits are given, for every row of hidden numbers."""
+    hidden_NH = torch.ones(num_rows, 2)
+    return hidden_NH, torch.stack([0.25 * logits_V, 0.25 * logits_V], dim=1), 0.5 * logits_V
+
+
+@pytest.mark.parametrize(
+    "logits_V",
+    [torch.tensor([0.0, 1.0, -1.0, 2.0, 0.5, -2.0, 1.5]), torch.tensor([-40.0, 40.0, 39.0, 38.5, 0.0, -20.0, 37.0])],
+    ids=["mild", "spanning 80"],
+)
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_linear_layer_chi_square(logits_V: torch.Tensor, temperature: float) -> None:
+    draws = 200_000
+    uniform_NK = torch.rand(20, draws // 20, generator=torch.Generator().manual_seed(6))
+    drawn = sample_linear(*as_linear(logits_V, 20), uniform_NK, temperature)
+    counts = np.bincount(drawn.flatten().numpy(), minlength=7)
+    expected = torch.softmax(logits_V.double() / temperature, 0).numpy() * draws
+    likely = expected > 5
+    assert counts[~likely].sum() <= 20
+    scaled = expected[likely] * counts[likely].sum() / expected[likely].sum()
+    assert chisquare(counts[likely], scaled).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 7), (13, 3, 100), (50, 32, 1000), (30, 33, 5001)])
+@pytest.mark.parametrize("spread", [0.3, 3.0, 30.0])
+def test_linear_layer_draws_as_its_logits(shape: tuple[int, int, int], spread: float) -> None:
+    num_rows, hidden, vocab = shape
+    random = torch.Generator().manual_seed(0)
+    hidden_NH, weight_VH = torch.randn(num_rows, hidden, generator=random), torch.randn(vocab, hidden, generator=random)
+    weight_VH *= spread / hidden**0.5
+    bias_V, uniform_NK = torch.randn(vocab, generator=random), torch.rand(num_rows, 8, generator=random)
+    drawn_NK = sample_linear(hidden_NH, weight_VH, bias_V, uniform_NK, chunk_logits=3000)
+    cumulative_NV = torch.softmax((hidden_NH.double() @ weight_VH.t().double() + bias_V), 1).cumsum(1)
+    below = cumulative_NV.gather(1, (drawn_NK - 1).clamp_min(0)) * (drawn_NK > 0)
+    above = cumulative_NV.gather(1, drawn_NK)
+    assert bool(((uniform_NK >= below - 3e-5) & (uniform_NK <= above + 3e-5)).all())
+    transposed_VH = weight_VH.t().contiguous().t()
+    assert torch.equal(sample_linear(hidden_NH, transposed_VH, bias_V, uniform_NK), drawn_NK)
+
+
+def test_linear_layer_never_draws_a_forbidden_token() -> None:
+    bias_V = torch.full((300,), -torch.inf)
+    bias_V[150] = bias_V[299] = 0.0
+    uniform_NK = torch.tensor([[0.0, 2.0**-24, 0.4999, 0.5001, 1.0 - 2.0**-24]])
+    drawn = sample_linear(torch.zeros(1, 4), torch.ones(300, 4), bias_V, uniform_NK)
+    assert drawn.tolist() == [[150, 150, 150, 299, 299]]
+
+
+def test_a_row_without_a_distribution_is_an_error(both_paths: str) -> None:
+    if both_paths == "torch":
+        pytest.skip("torch refuses it in its own words")
+    with pytest.raises(NonFiniteError, match="1 of 2 next-token distributions are NaN"):
+        sample_linear(torch.tensor([[0.0], [torch.nan]]), torch.ones(5, 1), torch.zeros(5), torch.rand(2, 1))

@@ -13,6 +13,8 @@ from rlgan.rollouts import MonteCarloRollouts, RolloutLimits, sample_sequences
 from rlgan.sampling import inverse_cdf_sample
 from rlgan.types import TokenSpace
 
+pytestmark = pytest.mark.usefixtures("both_paths")
+
 B, R = 4, 3
 TOLERANCE = 1e-6
 FIXED = TokenSpace(vocab_size=6, length=5, start_id=3)

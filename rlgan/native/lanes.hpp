@@ -1,0 +1,95 @@
+// Vectors of RLGAN_LANES floats by the compiler's vector extension, and the tile that all matrix products are made of.
+// Included once for each instruction set, inside its own namespace: nothing of the C++ library may be used here, since
+// an inline function of it could otherwise be compiled for one instruction set and called on another machine.
+
+typedef float Vec __attribute__((vector_size(4 * RLGAN_LANES)));
+typedef float VecU __attribute__((vector_size(4 * RLGAN_LANES), aligned(4), may_alias));
+typedef int32_t IntVec __attribute__((vector_size(4 * RLGAN_LANES)));
+
+enum : int64_t { LANES = RLGAN_LANES, ROWS = RLGAN_ROWS, PANEL = 2 * RLGAN_LANES };
+
+RLGAN_INLINE Vec load(const float* p) { return *reinterpret_cast<const VecU*>(p); }
+RLGAN_INLINE void store(float* p, Vec v) { *reinterpret_cast<VecU*>(p) = v; }
+RLGAN_INLINE Vec splat(float x) { return x - Vec{}; }
+RLGAN_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
+RLGAN_INLINE float sum(Vec v) {
+    float total = 0;
+    for (int i = 0; i < LANES; i++) total += v[i];
+    return total;
+}
+
+RLGAN_INLINE float largest(Vec v) {
+    float most = v[0];
+    for (int i = 1; i < LANES; i++) most = v[i] > most ? v[i] : most;
+    return most;
+}
+
+// exp with about 1 unit in the last place; 0 below -87.33 and 1.7e38 above 88.37, where float32 ends.
+RLGAN_INLINE Vec exponential(Vec x) {
+    const IntVec vanishes = x < splat(-87.33f);
+    x = x > splat(88.37f) ? splat(88.37f) : x;
+    const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+    const Vec shifted = x * 1.44269504f + magic;
+    const Vec n = shifted - magic;
+    const Vec r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
+    Vec p = splat(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    const IntVec power = (((IntVec)shifted - (IntVec)magic) + 127) << 23;
+    return vanishes ? Vec{} : p * (Vec)power;
+}
+
+RLGAN_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exponential(-x)); }
+RLGAN_INLINE Vec hyperbolic_tangent(Vec x) { return 2.0f / (1.0f + exponential(-2.0f * x)) - 1.0f; }
+
+// acc[r] += sum over k of a[r * row_step + k * depth_step] * b[k * b_step .. + PANEL]
+template <typename Steps>
+RLGAN_INLINE void tile(const float* a, Steps steps, const float* b, int64_t b_step, int64_t depth, Vec (&acc)[ROWS][2]) {
+    for (int64_t k = 0; k < depth; k++) {
+        const Vec b0 = load(b), b1 = load(b + LANES);
+        RLGAN_UNROLL
+        for (int r = 0; r < ROWS; r++) {
+            const float x = a[r * steps.row()];
+            acc[r][0] += x * b0;
+            acc[r][1] += x * b1;
+        }
+        a += steps.depth();
+        b += b_step;
+    }
+}
+
+struct Packed {  // a[k][ROWS]
+    constexpr int64_t row() const { return 1; }
+    constexpr int64_t depth() const { return ROWS; }
+};
+
+// Rows first..first+ROWS-1 of a row-major matrix as [depth][ROWS]; rows from `end` on become zero.
+RLGAN_INLINE void pack_rows(const float* a, int64_t a_step, int64_t first, int64_t end, int64_t depth, float* packed) {
+    for (int64_t r = 0; r < ROWS; r++) {
+        if (first + r < end)
+            for (int64_t k = 0; k < depth; k++) packed[k * ROWS + r] = a[(first + r) * a_step + k];
+        else
+            for (int64_t k = 0; k < depth; k++) packed[k * ROWS + r] = 0;
+    }
+}
+
+RLGAN_INLINE int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
+
+// A matrix given by its transpose, wt[column * column_step + k * depth_step] * scale, as panels [panel][depth][PANEL].
+static void pack_panels(const float* wt, int64_t column_step, int64_t depth_step, int64_t columns, int64_t depth,
+                              float scale, float* packed) {
+    for (int64_t first = 0; first < columns; first += PANEL, packed += depth * PANEL) {
+        for (int64_t j = 0; j < PANEL; j++) {
+            const float* column = wt + (first + j) * column_step;
+            if (first + j < columns)
+                for (int64_t k = 0; k < depth; k++) packed[k * PANEL + j] = column[k * depth_step] * scale;
+            else
+                for (int64_t k = 0; k < depth; k++) packed[k * PANEL + j] = 0;
+        }
+    }
+}

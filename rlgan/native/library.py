@@ -1,0 +1,73 @@
+"""Finds and loads the compiled core, if it was built: one shared library of plain C functions.
+
+`RLGAN_NATIVE=0` switches it off, `RLGAN_NATIVE=portable`, `avx2` or `avx512` asks for one instruction set. It is read
+whenever the core is asked for, so that a test can run on both paths.
+"""
+
+import ctypes
+import importlib.util
+import os
+from functools import lru_cache
+
+from rlgan.errors import ConfigError
+
+_POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+_LAYER = [_POINTER, _INT, _INT, _POINTER]  # weight, its two steps, bias
+_SIGNATURES: dict[str, tuple[object, list[object]]] = {
+    "rlgan_instruction_set": (ctypes.c_char_p, []),
+    "rlgan_choose_instruction_set": (ctypes.c_int, [ctypes.c_char_p]),
+    "rlgan_sample": (_INT, [_INT, _POINTER, *_LAYER, _POINTER, *[_INT] * 4, _FLOAT, _POINTER]),
+    "rlgan_softmax_forward": (None, [_INT, _POINTER, *_LAYER, _POINTER, *[_INT] * 3, _FLOAT, *[_POINTER] * 3]),
+    "rlgan_softmax_backward": (None, [_INT, *[_POINTER] * 8, *[_INT] * 3, *[_POINTER] * 3]),
+    "rlgan_lstm_step": (_INT, [_INT, *[_POINTER] * 7, *[_INT] * 4, *[_POINTER] * 2]),
+}
+
+
+@lru_cache(maxsize=1)
+def _built() -> ctypes.CDLL | None:
+    """The library, or None where the package was installed without a compiler."""
+    found = importlib.util.find_spec("rlgan.native._core")
+    if found is None or found.origin is None:
+        return None
+    try:
+        library = ctypes.CDLL(found.origin)
+    except OSError:  # built for another kind of machine
+        return None
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+@lru_cache(maxsize=1)  # the last setting: another one chooses again
+def _chosen(setting: str) -> ctypes.CDLL | None:
+    """The library with the instruction set that the setting asks for; ConfigError where it cannot run here."""
+    library = _built()
+    if library is None or setting == "0":
+        return None
+    name = "" if setting == "1" else setting
+    if not library.rlgan_choose_instruction_set(name.encode()):
+        raise ConfigError(
+            f"RLGAN_NATIVE={setting}: not an instruction set of this machine; use 0 (off), 1 (the best), portable, "
+            "avx2 or avx512."
+        )
+    return library
+
+
+def native_library() -> ctypes.CDLL | None:
+    """The compiled core.
+
+    Returns:
+        The library, or None where it was not built or is switched off.
+    """
+    return _chosen(os.environ.get("RLGAN_NATIVE", "1"))
+
+
+def instruction_set() -> str | None:
+    """What the core's kernels are compiled for.
+
+    Returns:
+        "avx512", "avx2" or "portable"; None where the core is not in use.
+    """
+    library = native_library()
+    return None if library is None else str(library.rlgan_instruction_set().decode())

@@ -1,0 +1,108 @@
+"""The native core against torch, for every instruction set this machine has; switching it off."""
+
+# N rows, H hidden, V vocabulary, E embedding
+
+import pytest
+import torch
+
+from rlgan.errors import ConfigError
+from rlgan.models import RecurrentConfig, RecurrentGenerator
+from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
+from rlgan.native import instruction_set, native_library, supports
+from rlgan.native.lstm import lstm_step
+from rlgan.sampling import sample_linear
+from rlgan.types import TokenSpace
+
+INSTRUCTION_SETS = ["portable", "avx2", "avx512"]
+
+
+@pytest.fixture(params=INSTRUCTION_SETS)
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One instruction set, where the machine has it."""
+    monkeypatch.setenv("RLGAN_NATIVE", "1")
+    if native_library() is None:
+        pytest.skip("the native core was not built")
+    monkeypatch.setenv("RLGAN_NATIVE", request.param)
+    try:
+        native_library()
+    except ConfigError:
+        pytest.skip(f"this machine has no {request.param}")
+    assert instruction_set() == request.param
+    return str(request.param)
+
+
+def test_it_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLGAN_NATIVE", "0")
+    assert native_library() is None and instruction_set() is None and not supports(torch.zeros(1))
+
+
+def test_it_is_used_for_float32_on_the_cpu_only(kernels: str) -> None:
+    assert supports(torch.zeros(1), torch.zeros(2, 2))
+    assert not supports(torch.zeros(1), torch.zeros(1, dtype=torch.float64))
+    assert not supports(torch.zeros(1, device="meta"))
+
+
+def test_an_unknown_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch, kernels: str) -> None:
+    monkeypatch.setenv("RLGAN_NATIVE", "sse9")
+    with pytest.raises(ConfigError, match="RLGAN_NATIVE=sse9: not an instruction set"):
+        native_library()
+
+
+def layer(num_rows: int, hidden: int, vocab: int) -> tuple[torch.Tensor, ...]:
+    """Hidden, weight, bias, tokens."""
+    random = torch.Generator().manual_seed(num_rows)
+    sizes = ((num_rows, hidden), (vocab, hidden), (vocab,))
+    return *(torch.randn(s, generator=random) for s in sizes), torch.randint(vocab, (num_rows,), generator=random)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [(1, 1, 2), (5, 7, 13), (96, 32, 128), (97, 32, 500), (150, 65, 1001)])
+@pytest.mark.parametrize("with_entropy", [False, True])
+def test_softmax_and_its_gradients(
+    kernels: str, shape: tuple[int, int, int], with_entropy: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *leaves, token_N = layer(*shape)
+    random = torch.Generator().manual_seed(1)
+    weight_N, entropy_weight_N = torch.randn(2, shape[0], generator=random)
+    results = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for is_native in (True, False):
+        inputs = [
+            leaf.to(torch.float32 if is_native else torch.float64).requires_grad_() for leaf in map(torch.clone, leaves)
+        ]
+        log_prob_N, entropy_N = softmax_log_prob_and_entropy(*inputs, token_N)
+        loss = (log_prob_N * weight_N).sum() + ((entropy_N * entropy_weight_N).sum() if with_entropy else 0)
+        results.append([log_prob_N, entropy_N, *torch.autograd.grad(loss, inputs)])
+    for native, exact in zip(*results, strict=True):
+        assert torch.allclose(native.double(), exact, rtol=1e-4, atol=2e-5 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("hidden", [1, 8, 16, 33])
+@pytest.mark.parametrize("num_rows", [1, 12, 600])
+def test_lstm_step(kernels: str, hidden: int, num_rows: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    config = RecurrentConfig(embedding_size=9, hidden_size=hidden, init_std=1.0)
+    net = RecurrentGenerator(TokenSpace(40, 5), config, random)
+    state_2NH = torch.randn(2, num_rows, hidden, generator=random)
+    token_N = torch.randint(40, (num_rows,), generator=random)
+    with torch.no_grad():
+        native = net.advance(token_N, (state_2NH[0], state_2NH[1]))
+    slow = net.advance(token_N, (state_2NH[0], state_2NH[1]))
+    for one, other in zip(native, slow, strict=True):
+        assert torch.allclose(one, other, atol=2e-6)
+
+
+def test_a_token_outside_the_vocabulary_is_refused(kernels: str) -> None:
+    parts = (torch.zeros(1, 4), torch.zeros(1, 4), torch.zeros(5, 3), torch.zeros(16, 3), torch.zeros(16, 4))
+    with pytest.raises(IndexError, match=r"ids in \[0, 5\)"):
+        lstm_step(torch.tensor([5]), *parts, torch.zeros(16))
+
+
+def test_two_threads_draw_what_one_draws(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden_NH, weight_VH, bias_V, _ = layer(200, 8, 700)
+    uniform_N1 = torch.rand(200, 1, generator=torch.Generator().manual_seed(0))
+    drawn = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        drawn.append(sample_linear(hidden_NH, weight_VH, bias_V, uniform_N1))
+    assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
