@@ -144,19 +144,41 @@ def evaluate_run(path: Path, options: EvaluateOptions) -> dict[str, float]:
 
     Returns:
         Values by TensorBoard tag, and the step of the checkpoint.
+
+    Raises:
+        ConfigError: if the report cannot be written.
     """
     run = open_run(path)
-    figures = evaluate_generator(run.generator, run.source, options.num_samples, options.seed).figures
-    result = {"step": float(run.step), **figures}
-    content = {"num_samples": options.num_samples, "seed": options.seed, "figures": _plain(result)}
-    _write_text(path / EVALUATION_FILE, json.dumps(content, indent=1, allow_nan=False))
+    result = measure_run(run, options.num_samples, options.seed)
     if options.sweep:
         sweep_run(run, options.num_samples, options.seed, options.temperatures)
+        try:
+            write_report(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be written ({error.strerror or error}).") from None
+    return result
+
+
+def measure_run(run: TrainedRun, num_samples: int, seed: int) -> dict[str, float]:
+    """Measure a run's generator, and leave the figures in RUN/evaluation.json.
+
+    Args:
+        run: opened.
+        num_samples: sequences to draw.
+        seed: of the draw.
+
+    Returns:
+        Values by TensorBoard tag, and the step.
+    """
+    figures = evaluate_generator(run.generator, run.source, num_samples, seed).figures
+    result = {"step": float(run.step), **figures}
+    content = {"num_samples": num_samples, "seed": seed, "figures": _plain(result)}
+    _write_text(run.path / EVALUATION_FILE, json.dumps(content, indent=1, allow_nan=False))
     return result
 
 
 def sweep_run(run: TrainedRun, num_samples: int, seed: int, temperatures: Sequence[float] = SWEEP_TEMPERATURES) -> None:
-    """Measure a run's likelihood model at several temperatures, and put the sweep into its report.
+    """Measure a run's likelihood model at several temperatures, and leave the sweep for its report.
 
     Args:
         run: opened.
@@ -172,7 +194,6 @@ def sweep_run(run: TrainedRun, num_samples: int, seed: int, temperatures: Sequen
     points = mle_temperature_sweep(run.likelihood, run.source, temperatures, num_samples, seed)
     try:
         save_sweep(run.path, points, num_samples, seed)
-        write_report(run.path)
     except OSError as error:
         raise ConfigError(f"{run.path}: cannot be written ({error.strerror or error}).") from None
 

@@ -50,6 +50,13 @@ class LogConfig(BaseModel):
 
     eval_every: int = Field(10, ge=0, description="Rounds between two evaluations; 0: only at the end of each phase.")
     eval_samples: int = Field(1000, ge=2, le=1_000_000, description="Sequences generated for an evaluation.")
+    sweep_samples: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description="Sequences generated at each temperature of the likelihood model, which the final generator is "
+        "compared with in the report; 0 leaves that out (`rlgan eval RUN --sweep` adds it).",
+    )
     checkpoint_every: int = Field(
         50, ge=0, description="Rounds between two checkpoints; 0: by the clock and at the end of phases."
     )

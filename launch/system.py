@@ -6,6 +6,7 @@ One file in launch/systems is one system; launch/catalogue.py lists them.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -101,6 +102,15 @@ class System(ABC):
         """
         del report, source
         return Shown()
+
+    def conclude(self, algorithm: Any, run: RunConfig, path: Path) -> None:  # noqa: B027 - an option, not a duty
+        """What is measured once, after the last round and before the report; nothing by default.
+
+        Args:
+            algorithm: after the last round.
+            run: the settings.
+            path: the run directory, where the findings go.
+        """
 
     def keep(self, phase: str, algorithm: Any) -> Mapping[str, dict[str, Tensor]]:
         """Weights that stay in the run directory when a phase has ended.

@@ -106,7 +106,7 @@ def open_run(path: Path, sources: SourceCache | None = None) -> TrainedRun:
     likelihood_path = path / LIKELIHOOD_FILE
     likelihood = None
     if likelihood_path.is_file():
-        likelihood = rebuild_generator(space, sizes, _read_tensors(likelihood_path), str(likelihood_path))
+        likelihood = rebuild_generator(space, sizes, read_tensors(likelihood_path), str(likelihood_path))
     return TrainedRun(path, checkpoint.step, config, generator, likelihood, source)
 
 
@@ -127,8 +127,18 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else {}
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file."""
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        CheckpointError: if it is none.
+    """
     try:
         return dict(safetensors.torch.load(path.read_bytes()))
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from rlgan.checkpoint import Checkpoint, save_checkpoint
-from rlgan.errors import CheckpointError
+from rlgan.errors import CheckpointError, RlganError
 from rlgan.launch.history import History, HistoryEntry
 from rlgan.launch.interrupts import Interrupts
 from rlgan.launch.progress import Progress
@@ -154,6 +154,10 @@ class TrainingRun:
         self._log.hyperparameters(self._run.model_dump(mode="json"), self._figures)
         self._log.close()
         path = self._directory.path
+        try:
+            self._system.conclude(self.algorithm, self._run, path)
+        except (OSError, RlganError) as error:
+            self._progress.message(f"rlgan: warning: the report lacks the last measurements ({error})")
         try:
             report = write_report(path)
         except OSError as error:

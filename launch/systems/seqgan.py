@@ -4,6 +4,7 @@ Of the recipes, `quick` ends within minutes on two cores and `paper` has the set
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -14,9 +15,12 @@ from rlgan.data.oracle_source import load_oracle
 from rlgan.discriminators import TextCNNDiscriminatorConfig
 from rlgan.errors import DataError
 from rlgan.evaluation import evaluate_generator
+from rlgan.launch.evaluate import measure_run, sweep_run
+from rlgan.launch.generator import rebuild_generator
 from rlgan.launch.run_config import LogConfig, RunConfig
 from rlgan.launch.system import Judgement, Shown, System
 from rlgan.launch.token_tables import reward_tables
+from rlgan.launch.trained_run import LIKELIHOOD_FILE, TrainedRun, read_tensors
 from rlgan.policies import SeqGANConfig, SeqGANHyperparameters
 from rlgan.policies.discriminator import DiscriminatorTrainingConfig
 from rlgan.policies.likelihood import LikelihoodConfig
@@ -166,6 +170,23 @@ class SeqGANSystem(System):
         if report.batch is None:
             return Shown()
         return Shown(texts={"samples/reward_per_token": reward_tables(report.batch, source)})
+
+    def conclude(self, algorithm: Any, run: RunConfig, path: Path) -> None:
+        """The generator by one protocol with what the likelihood model reaches by its temperature alone.
+
+        Args:
+            algorithm: after the last round.
+            run: how many sequences; 0 leaves it out.
+            path: the run directory.
+        """
+        num_samples, likelihood_path = run.log.sweep_samples, path / LIKELIHOOD_FILE
+        if num_samples == 0 or not likelihood_path.is_file():
+            return
+        space, sizes = algorithm.source.space, run.training.generator
+        likelihood = rebuild_generator(space, sizes, read_tensors(likelihood_path), str(likelihood_path))
+        trained = TrainedRun(path, algorithm.step_count, {}, algorithm.generator(), likelihood, algorithm.source)
+        measure_run(trained, num_samples, seed=0)
+        sweep_run(trained, num_samples, seed=0)
 
     def keep(self, phase: str, algorithm: Any) -> Mapping[str, dict[str, Tensor]]:
         """The likelihood model, which `rlgan eval` compares with.

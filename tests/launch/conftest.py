@@ -15,7 +15,7 @@ TINY = (
     "--likelihood.batch-size 16 --generator.embedding-size 8 --generator.hidden-size 8 --discriminator.windows 1 2 "
     "--discriminator.filters 4 4 --discriminator.embedding-size 8 --discriminator-training.pretrain-steps 2 "
     "--discriminator-training.batch-size 16 --discriminator-training.num-negatives 16 --rounds 3 --batch-size 8 "
-    "--num-rollouts 2 --eval-samples 20 --eval-every 0"
+    "--num-rollouts 2 --eval-samples 20 --eval-every 0 --sweep-samples 4"
 )
 
 

@@ -76,6 +76,9 @@ class Counted(SeqGANSystem):
         self.seen.append((weight, run.log.eval_samples, seed))
         return Judgement({"gen/nll_test": weight}, [f"sample {weight:g}"] * 3)
 
+    def conclude(self, algorithm, run, path):
+        (path / "concluded").write_text(str(algorithm.step_count))
+
     def show(self, report, source):
         return Shown(texts={"samples/round": str(report.step)})
 
@@ -216,6 +219,24 @@ def test_a_disk_that_refuses_three_times_ends_the_run(tmp_path, evaluated, monke
     with Interrupts() as interrupts, pytest.raises(CheckpointError, match="No space left"):
         start(tmp_path, algorithm, interrupts, checkpoint_every=1)[0].run()
     assert algorithm.step_count == 3
+
+
+def test_last_measurements_come_once_and_before_the_report(tmp_path, evaluated, monkeypatch):
+    monkeypatch.setattr(module, "write_report", lambda path: path / (path / "concluded").read_text())
+    with Interrupts() as interrupts:
+        assert start(tmp_path, CountingAlgorithm(), interrupts)[0].run() == 0
+    assert (tmp_path / "concluded").read_text() == "7"
+
+
+def test_last_measurements_that_fail_do_not_fail_the_run(tmp_path, evaluated, monkeypatch, capsys):
+    def fail(*_):
+        raise CheckpointError("likelihood.safetensors: is not a safetensors file.")
+
+    monkeypatch.setattr(Counted, "conclude", fail)
+    with Interrupts() as interrupts:
+        assert start(tmp_path, CountingAlgorithm(), interrupts)[0].run() == 0
+    said = capsys.readouterr().out
+    assert "lacks the last measurements (likelihood.safetensors" in said and "report.html" in said
 
 
 def test_a_report_that_cannot_be_written_does_not_fail_the_run(tmp_path, evaluated, monkeypatch, capsys):
