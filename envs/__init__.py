@@ -5,6 +5,8 @@ On a Ray worker use the id with the package in front, which imports it there: `"
 
 import gymnasium
 
+from rlgan.envs.image import ImageEnv
+from rlgan.envs.image_vector import ImageVectorEnv
 from rlgan.envs.one_hot import OneHotLastToken, OneHotLastTokenVector
 from rlgan.envs.token import TokenEnv
 from rlgan.envs.token_vector import TokenVectorEnv
@@ -14,5 +16,15 @@ gymnasium.register(
     entry_point="rlgan.envs.token:make_token_env",
     vector_entry_point="rlgan.envs.token_vector:make_token_vector_env",
 )
+gymnasium.register(
+    id="rlgan/BinaryImage-v0",
+    entry_point="rlgan.envs.image:make_binary_image_env",
+    vector_entry_point="rlgan.envs.image_vector:make_binary_image_vector_env",
+)
+gymnasium.register(
+    id="rlgan/CategoricalImage-v0",
+    entry_point="rlgan.envs.image:make_categorical_image_env",
+    vector_entry_point="rlgan.envs.image_vector:make_categorical_image_vector_env",
+)
 
-__all__ = ["OneHotLastToken", "OneHotLastTokenVector", "TokenEnv", "TokenVectorEnv"]
+__all__ = ["ImageEnv", "ImageVectorEnv", "OneHotLastToken", "OneHotLastTokenVector", "TokenEnv", "TokenVectorEnv"]

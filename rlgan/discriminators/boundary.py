@@ -1,0 +1,137 @@
+"""The discriminator of boundary-seeking GANs: a free score F, the f-divergence it bounds, and F itself as the reward.
+
+Its objective is the bound of the chosen divergence (arXiv:1702.08431, Eq. 2) with a gradient penalty on real samples. The
+penalty is not in the paper (a released PyTorch version has one): without it F grows until the importance weights rest on
+a few draws, and a small net learns nothing in a minute.
+"""
+
+# B samples, D pixels, T positions, V vocabulary
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from rlgan.image_types import ImageSpace
+from rlgan.models.discrete_generator import DiscreteSpace
+from rlgan.models.image_nets import MLP, SLOPE, DownConvolutions
+from rlgan.models.text_nets import TextDownConvolutions
+from rlgan.objectives.f_divergence import F_DIVERGENCES, lower_bound
+from rlgan.objectives.penalties import gradient_penalty
+from rlgan.rewards import log_odds
+
+Divergence = Literal["kl", "reverse_kl", "pearson", "squared_hellinger", "jensen_shannon", "gan"]
+
+
+class BoundaryDiscriminatorConfig(BaseModel):
+    """The divergence and the sizes of `BoundaryDiscriminator`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    divergence: Divergence = Field(
+        "gan", description="Which f-divergence F bounds; all make the weight exp(F) (released: gan)."
+    )
+    net: Literal["mlp", "convolutions"] = Field(
+        "mlp",
+        description="Linear layers, or strided convolutions (the published net has 64 channels). Text always has 1-D "
+        "convolutions.",
+    )
+    hidden: tuple[int, ...] = Field(
+        (256, 256), min_length=1, description="Widths of the hidden layers of net mlp (rlgan's choice)."
+    )
+    channels: int = Field(
+        16, ge=1, le=4096, description="Base channels of convolutions (released: 64 for images, 256 for text)."
+    )
+    blocks: int = Field(3, ge=1, le=64, description="Residual blocks of the text net (released: 3).")
+    window: int = Field(5, ge=1, le=99, description="Characters a convolution sees at once; odd (released: 5).")
+    gradient_penalty: float = Field(
+        0.1, ge=0, description="Weight of the squared gradient of F at real samples (paper: 0; a released version: 5)."
+    )
+
+
+class BoundaryDiscriminator(nn.Module):
+    """F(x), an estimate of log p(x)/q(x) in nats, high for real."""
+
+    def __init__(self, space: DiscreteSpace, config: BoundaryDiscriminatorConfig, init: torch.Generator) -> None:
+        super().__init__()
+        self.space = space
+        self.divergence = F_DIVERGENCES[config.divergence]
+        self.gradient_penalty = config.gradient_penalty
+        self.net = _build_net(space, config, init)
+
+    def embed(self, sample_B: Tensor) -> Tensor:
+        """What the net sees: brightness in [0, 1], or one-hot characters.
+
+        Args:
+            sample_B: [B, C, H, W] levels, or [B, T] ids.
+
+        Returns:
+            [B, C, H, W] or [B, T, V] float.
+        """
+        if isinstance(self.space, ImageSpace):
+            return self.space.to_unit(sample_B)
+        return F.one_hot(sample_B.long(), self.space.vocab_size).float()
+
+    def score(self, embedded_B: Tensor) -> Tensor:
+        """F of what the net sees, which may be a continuous image too.
+
+        Args:
+            embedded_B: what `embed` returns.
+
+        Returns:
+            [B] float.
+        """
+        score_B1: Tensor = self.net(embedded_B.flatten(1) if isinstance(self.net, MLP) else embedded_B)
+        return score_B1.squeeze(1)
+
+    def forward(self, sample_B: Tensor) -> Tensor:
+        """F of discrete samples.
+
+        Args:
+            sample_B: [B, C, H, W] levels, or [B, T] ids.
+
+        Returns:
+            [B] float.
+        """
+        return self.score(self.embed(sample_B))
+
+    def loss(self, real_B: Tensor, fake_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What it minimises: minus the bound, and the penalty.
+
+        Args:
+            real_B: [B, ...] what the net sees of real samples (`embed`).
+            fake_B: [B', ...] of generated ones.
+
+        Returns:
+            Scalar loss, and the scores of real and generated samples.
+        """
+        real_B = real_B.detach().requires_grad_(self.gradient_penalty > 0)
+        score_real_B, score_fake_B = self.score(real_B), self.score(fake_B)
+        loss = -lower_bound(self.divergence, score_real_B, score_fake_B)
+        if self.gradient_penalty > 0:
+            loss = loss + self.gradient_penalty * gradient_penalty(score_real_B, real_B)
+        return loss, score_real_B, score_fake_B
+
+    @torch.no_grad()
+    def reward(self, sample_B: Tensor) -> Tensor:
+        """What the policy is paid: log w(x) = F(x).
+
+        Args:
+            sample_B: [B, C, H, W] levels, or [B, T] ids.
+
+        Returns:
+            [B] float, nats.
+        """
+        return log_odds(self(sample_B))
+
+
+def _build_net(space: DiscreteSpace, config: BoundaryDiscriminatorConfig, init: torch.Generator) -> nn.Module:
+    """The net that the configuration asks for."""
+    if not isinstance(space, ImageSpace):
+        sizes = (config.channels, config.blocks, config.window)
+        return TextDownConvolutions(space.length, space.vocab_size, *sizes, init)
+    if config.net == "mlp":
+        return MLP((space.num_values, *config.hidden, 1), init, has_norm=False, slope=SLOPE)
+    return DownConvolutions(space.shape, config.channels, init)

@@ -1,0 +1,180 @@
+"""The nets of BEGAN: a convolutional encoder and decoder; the generator has the decoder's form and its own weights.
+
+Linear -> a small square of n channels -> at every resolution two 3x3 convolutions with ELU, then nearest-neighbour doubling
+-> a 3x3 convolution to the image, without a squashing output. No batch normalisation, no dropout (arXiv:1703.10717, section
+3.5; the released network).
+"""
+
+# B images, Z latent size, C channels of an image, n channels of the nets, H height, W width
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from rlgan.image_types import ImageSpace
+from rlgan.models.initial_values import initialise
+
+
+class AutoencoderConfig(BaseModel):
+    """Sizes of BEGAN's encoder, decoder and generator."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    channels: int = Field(16, ge=1, le=1024, description="n, channels of the convolutions (paper: 64 or 128).")
+    code_size: int = Field(64, ge=1, le=10_000, description="N_h = N_z, numbers in the code and in z (paper: 64).")
+    halvings: int | None = Field(
+        None,
+        ge=1,
+        le=8,
+        description="How often the encoder halves the image. None (default): until a side is 8 (paper) or no longer even.",
+    )
+    skip_connections: bool = Field(
+        False, description="Feed the first layer of the decoder to every resolution (paper: an option, used for faces)."
+    )
+    vanishing_residuals: bool = Field(
+        False,
+        description="Start every pair of convolutions as an identity that fades over carry_steps (paper: an option).",
+    )
+    carry_steps: int = Field(16_000, ge=1, description="Steps until the identities are gone (paper: 16,000).")
+
+
+def halvings_of(space: ImageSpace, config: AutoencoderConfig) -> int:
+    """How often the image is halved.
+
+    Args:
+        space: whose height and width must be divisible.
+        config: the number asked for, or None.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        ValueError: if a side is not a multiple of 2 to that power.
+    """
+    num_halvings = config.halvings
+    if num_halvings is None:
+        num_halvings, sides = 0, (space.height, space.width)
+        while all(side % 2 == 0 for side in sides) and (min(sides) > 8 or num_halvings == 0):
+            num_halvings, sides = num_halvings + 1, (sides[0] // 2, sides[1] // 2)
+    if num_halvings < 1 or space.height % 2**num_halvings or space.width % 2**num_halvings:
+        raise ValueError(
+            f"images of {space.height}x{space.width} cannot be halved {max(1, num_halvings)} times; both sides must be "
+            "multiples of a power of two. Resize them with --size."
+        )
+    return num_halvings
+
+
+class ConvolutionPair(nn.Module):
+    """Two 3x3 convolutions with ELU; `carry` of what goes in is mixed to what comes out, where the shapes allow."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width_in, width_out, 3, padding=1)
+        self.second = nn.Conv2d(width_out, width_out, 3, padding=1)
+
+    def forward(self, hidden: Tensor, carry: float) -> Tensor:
+        """Both convolutions.
+
+        Args:
+            hidden: [B, n, H, W].
+            carry: share of the identity, in [0, 1].
+
+        Returns:
+            [B, n', H, W].
+        """
+        out = F.elu(self.second(F.elu(self.first(hidden))))
+        return carry * hidden + (1 - carry) * out if carry > 0 and hidden.shape == out.shape else out
+
+
+class Decoder(nn.Module):
+    """Code -> image, in the range of the data but not forced into it."""
+
+    def __init__(self, space: ImageSpace, config: AutoencoderConfig, init: torch.Generator) -> None:
+        super().__init__()
+        num_halvings = halvings_of(space, config)
+        n = config.channels
+        self.code_size = config.code_size
+        self.has_skips = config.skip_connections
+        self.base = (n, space.height >> num_halvings, space.width >> num_halvings)
+        self.dense = nn.Linear(config.code_size, n * self.base[1] * self.base[2])
+        widths = [n, *[2 * n if self.has_skips else n] * num_halvings]
+        self.pairs = nn.ModuleList(ConvolutionPair(width, n) for width in widths)
+        self.output = nn.Conv2d(n, space.channels, 3, padding=1)
+        initialise(self, init)
+
+    def forward(self, code_BZ: Tensor, carry: float = 0.0) -> Tensor:
+        """Decode.
+
+        Args:
+            code_BZ: [B, Z] float.
+            carry: share of the identity in every pair of convolutions.
+
+        Returns:
+            [B, C, H, W] float.
+        """
+        first = hidden = self.dense(code_BZ).unflatten(1, self.base)
+        for level, pair in enumerate(self.pairs):
+            if level:
+                hidden = F.interpolate(hidden, scale_factor=2.0, mode="nearest")
+                if self.has_skips:
+                    hidden = torch.cat([hidden, F.interpolate(first, size=hidden.shape[2:], mode="nearest")], dim=1)
+            hidden = pair(hidden, carry)
+        image_BCHW: Tensor = self.output(hidden)
+        return image_BCHW
+
+
+class Encoder(nn.Module):
+    """Image -> code, linear at the end; the channels grow by n with every halving."""
+
+    def __init__(self, space: ImageSpace, config: AutoencoderConfig, init: torch.Generator) -> None:
+        super().__init__()
+        num_halvings = halvings_of(space, config)
+        n = config.channels
+        self.first = nn.Conv2d(space.channels, n, 3, padding=1)
+        widths = [n, *(n * (level + 1) for level in range(num_halvings + 1))]
+        self.pairs = nn.ModuleList(ConvolutionPair(i, o) for i, o in zip(widths[:-1], widths[1:], strict=True))
+        self.halve = nn.ModuleList(nn.Conv2d(width, width, 3, stride=2, padding=1) for width in widths[1:-1])
+        num_features = widths[-1] * (space.height >> num_halvings) * (space.width >> num_halvings)
+        self.dense = nn.Linear(num_features, config.code_size)
+        initialise(self, init)
+
+    def forward(self, image_BCHW: Tensor, carry: float = 0.0) -> Tensor:
+        """Encode.
+
+        Args:
+            image_BCHW: [B, C, H, W] float.
+            carry: share of the identity in every pair of convolutions.
+
+        Returns:
+            [B, Z] float.
+        """
+        hidden = F.elu(self.first(image_BCHW))
+        for level, pair in enumerate(self.pairs):
+            hidden = pair(hidden, carry)
+            if level < len(self.halve):
+                hidden = F.elu(self.halve[level](hidden))
+        code_BZ: Tensor = self.dense(hidden.flatten(1))
+        return code_BZ
+
+
+class Autoencoder(nn.Module):
+    """D(v): what is left of an image after it went through a code."""
+
+    def __init__(self, space: ImageSpace, config: AutoencoderConfig, init: torch.Generator) -> None:
+        super().__init__()
+        self.encoder = Encoder(space, config, init)
+        self.decoder = Decoder(space, config, init)
+
+    def forward(self, image_BCHW: Tensor, carry: float = 0.0) -> Tensor:
+        """Encode and decode.
+
+        Args:
+            image_BCHW: [B, C, H, W] float.
+            carry: share of the identity in every pair of convolutions.
+
+        Returns:
+            [B, C, H, W] float.
+        """
+        image_out: Tensor = self.decoder(self.encoder(image_BCHW, carry), carry)
+        return image_out

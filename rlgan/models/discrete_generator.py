@@ -1,0 +1,172 @@
+"""A generator of discrete things in one step: latent code -> independent distributions of all pixels or characters."""
+
+# N latent codes, M draws for each, Z latent size, D pixels or characters, K categories
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from rlgan.image_types import ImageSpace
+from rlgan.models.factorised import Factorised, factorised
+from rlgan.models.image_nets import MLP, UpConvolutions
+from rlgan.models.text_nets import TextUpConvolutions
+from rlgan.types import TokenSpace
+
+DiscreteSpace = ImageSpace | TokenSpace
+
+
+class DiscreteGeneratorConfig(BaseModel):
+    """Sizes of `DiscreteGenerator`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    net: Literal["mlp", "convolutions"] = Field(
+        "mlp",
+        description="Linear layers, or transposed convolutions (the published net has 64 channels). Text always has 1-D "
+        "convolutions.",
+    )
+    latent: Literal["normal", "uniform"] = Field(
+        "normal", description="Distribution of z: standard normal, or uniform in [0, 1) (released, images)."
+    )
+    latent_size: int = Field(64, ge=1, le=100_000, description="Numbers of z (released: 64 for images, 100 for text).")
+    hidden: tuple[int, ...] = Field(
+        (256, 512), min_length=1, description="Widths of the hidden layers of net mlp (rlgan's choice)."
+    )
+    channels: int = Field(
+        16, ge=1, le=4096, description="Base channels of convolutions (released: 64 for images, 256 for text)."
+    )
+    blocks: int = Field(3, ge=1, le=64, description="Residual blocks of the text net (released: 3).")
+    window: int = Field(5, ge=1, le=99, description="Characters a convolution sees at once; odd (released: 5).")
+
+
+def num_values_of(space: DiscreteSpace) -> int:
+    """D, independent values of a sample.
+
+    Args:
+        space: images or sequences.
+
+    Returns:
+        Pixels times channels, or positions.
+    """
+    return space.num_values if isinstance(space, ImageSpace) else space.length
+
+
+def shape_of(space: DiscreteSpace) -> tuple[int, ...]:
+    """The axes of one sample.
+
+    Args:
+        space: images or sequences.
+
+    Returns:
+        (C, H, W) or (T,).
+    """
+    return space.shape if isinstance(space, ImageSpace) else (space.length,)
+
+
+def num_categories_of(space: DiscreteSpace) -> int:
+    """K, what a value can be.
+
+    Args:
+        space: images or sequences.
+
+    Returns:
+        Levels of a pixel, or the size of the vocabulary.
+    """
+    return space.levels if isinstance(space, ImageSpace) else space.vocab_size
+
+
+class DiscreteGenerator(nn.Module):
+    """G(x | z): all values of x are independent given z.
+
+    Attributes:
+        space: what it makes.
+        likelihood: Bernoulli for two categories, else categorical.
+        latent_size: Z.
+    """
+
+    def __init__(self, space: DiscreteSpace, config: DiscreteGeneratorConfig, init: torch.Generator) -> None:
+        super().__init__()
+        self.space = space
+        self.likelihood: Factorised = factorised(num_categories_of(space))
+        self.latent_size = config.latent_size
+        self._is_normal = config.latent == "normal"
+        self.net = _build_net(space, config, self.likelihood.num_logits, init)
+
+    def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:
+        """Latent codes from their prior.
+
+        Args:
+            num_codes: N.
+            random: where the random numbers come from.
+
+        Returns:
+            [N, Z] float, on the generator's device.
+        """
+        draw = torch.randn if self._is_normal else torch.rand
+        return draw(num_codes, self.latent_size, generator=random, device=random.device)
+
+    def logits(self, latent_NZ: Tensor) -> Tensor:
+        """What the values of x are drawn from.
+
+        Args:
+            latent_NZ: [N, Z] float.
+
+        Returns:
+            [N, D] log-odds for two categories; else [N, D * K], the K logits of a value side by side; nats.
+        """
+        out: Tensor = self.net(latent_NZ)
+        if isinstance(self.space, ImageSpace) and self.likelihood.num_logits > 1 and isinstance(self.net, UpConvolutions):
+            return out.unflatten(1, (self.space.channels, self.likelihood.num_logits, -1)).transpose(2, 3).flatten(1)
+        return out
+
+    def forward(self, latent_NZ: Tensor) -> Tensor:
+        """The same as `logits`.
+
+        Args:
+            latent_NZ: [N, Z] float.
+
+        Returns:
+            See there.
+        """
+        return self.logits(latent_NZ)
+
+    @torch.no_grad()
+    def sample(self, latent_NZ: Tensor, num_draws: int, random: torch.Generator) -> Tensor:
+        """Draws of every latent code.
+
+        Args:
+            latent_NZ: [N, Z] float.
+            num_draws: M.
+            random: where the random numbers come from.
+
+        Returns:
+            [N, M, ...] with the axes of a sample behind: categories, uint8 where they fit.
+        """
+        sample_NMD = self.likelihood.draw(self.logits(latent_NZ), num_draws, random)
+        return sample_NMD.unflatten(2, shape_of(self.space))
+
+    def log_prob_and_entropy(self, latent_NZ: Tensor, sample_NM: Tensor) -> tuple[Tensor, Tensor]:
+        """Log g(x | z) of every draw, and the entropy of g(. | z).
+
+        Args:
+            latent_NZ: [N, Z] float.
+            sample_NM: [N, M, ...] what `sample` returned for the same codes.
+
+        Returns:
+            [N, M] and [N], nats: sums over all values.
+        """
+        logits_ND = self.logits(latent_NZ)
+        return self.likelihood.log_prob(logits_ND, sample_NM.flatten(2)), self.likelihood.entropy(logits_ND)
+
+
+def _build_net(space: DiscreteSpace, config: DiscreteGeneratorConfig, num_logits: int, init: torch.Generator) -> nn.Module:
+    """The net that the configuration asks for."""
+    if not isinstance(space, ImageSpace):
+        sizes = (config.channels, config.blocks, config.window)
+        return TextUpConvolutions(config.latent_size, space.length, num_logits, *sizes, init)
+    if config.net == "mlp":
+        return MLP((config.latent_size, *config.hidden, space.num_values * num_logits), init, has_norm=True)
+    shape = (space.channels * num_logits, space.height, space.width)
+    return UpConvolutions(config.latent_size, shape, config.channels, init)

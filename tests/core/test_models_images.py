@@ -1,0 +1,160 @@
+"""Image and text nets of BGAN and BEGAN: distributions against torch's, shapes of every size, repeatable initial values."""
+
+# N latent codes, M draws, D values, K categories
+
+import pytest
+import torch
+
+from rlgan.discriminators.autoencoder import AutoencoderDiscriminator, AutoencoderDiscriminatorConfig
+from rlgan.discriminators.boundary import BoundaryDiscriminator, BoundaryDiscriminatorConfig
+from rlgan.image_types import ImageSpace
+from rlgan.models.autoencoder import Autoencoder, AutoencoderConfig, Decoder, halvings_of
+from rlgan.models.discrete_generator import DiscreteGenerator, DiscreteGeneratorConfig
+from rlgan.models.factorised import FactorisedBernoulli, FactorisedCategorical, factorised
+from rlgan.types import TokenSpace
+
+BINARY, GREY, COLOUR = ImageSpace(1, 8, 8, 2), ImageSpace(1, 12, 8, 5), ImageSpace(3, 8, 8, 4)
+TEXT = TokenSpace(vocab_size=7, length=10)
+SPACES = pytest.mark.parametrize("space", [BINARY, GREY, COLOUR, TEXT], ids=["binary", "grey", "colour", "text"])
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_bernoulli_agrees_with_torch() -> None:
+    logits_ND = 2 * torch.randn(3, 5, generator=seeded())
+    distribution = torch.distributions.Bernoulli(logits=logits_ND)
+    sample_NMD = FactorisedBernoulli().draw(logits_ND, 4000, seeded(1))
+    assert sample_NMD.shape == (3, 4000, 5) and sample_NMD.dtype == torch.uint8
+    assert torch.allclose(sample_NMD.float().mean(1), distribution.probs, atol=0.04)
+    expected_NM = torch.stack([distribution.log_prob(x.float()).sum(1) for x in sample_NMD.transpose(0, 1)], dim=1)
+    assert torch.allclose(FactorisedBernoulli().log_prob(logits_ND, sample_NMD), expected_NM, atol=1e-5)
+    assert torch.allclose(FactorisedBernoulli().entropy(logits_ND), distribution.entropy().sum(1), atol=1e-5)
+
+
+def test_categorical_agrees_with_torch() -> None:
+    logits_NDK = 2 * torch.randn(3, 5, 4, generator=seeded())
+    distribution = torch.distributions.Categorical(logits=logits_NDK)
+    likelihood = FactorisedCategorical(4)
+    sample_NMD = likelihood.draw(logits_NDK.flatten(1), 4000, seeded(1))
+    assert sample_NMD.shape == (3, 4000, 5)
+    shares_NDK = torch.nn.functional.one_hot(sample_NMD.long(), 4).float().mean(1)
+    assert torch.allclose(shares_NDK, distribution.probs, atol=0.04)
+    expected_NM = torch.stack([distribution.log_prob(x).sum(1) for x in sample_NMD.transpose(0, 1)], dim=1)
+    assert torch.allclose(likelihood.log_prob(logits_NDK.flatten(1), sample_NMD), expected_NM, atol=1e-5)
+    assert torch.allclose(likelihood.entropy(logits_NDK.flatten(1)), distribution.entropy().sum(1), atol=1e-5)
+
+
+def test_extreme_logits_are_finite_and_forbidden_categories_are_never_drawn() -> None:
+    logits_ND = torch.tensor([[1e4, -1e4]])
+    sample_NMD = FactorisedBernoulli().draw(logits_ND, 10, seeded())
+    assert sample_NMD.float().mean(1).tolist() == [[1.0, 0.0]]
+    assert FactorisedBernoulli().log_prob(logits_ND, sample_NMD).abs().max() == 0
+    sample_NMD = FactorisedCategorical(3).draw(torch.tensor([[0.0, -1e4, 0.0]]), 500, seeded())
+    assert set(sample_NMD.unique().tolist()) == {0, 2}
+
+
+def test_factorised_chooses_and_refuses() -> None:
+    assert isinstance(factorised(2), FactorisedBernoulli) and factorised(5).num_logits == 5
+    with pytest.raises(ValueError, match="at least two"):
+        factorised(1)
+
+
+@SPACES
+@pytest.mark.parametrize("net", ["mlp", "convolutions"])
+def test_generator_and_discriminator_of_every_space(space, net: str) -> None:
+    config = DiscreteGeneratorConfig(net=net, latent_size=6, hidden=(8,), channels=4, blocks=1)
+    generator = DiscreteGenerator(space, config, seeded())
+    latent_NZ = generator.draw_latent(3, seeded(1))
+    sample = generator.sample(latent_NZ, 4, seeded(2))
+    shape = space.shape if isinstance(space, ImageSpace) else (space.length,)
+    assert sample.shape == (3, 4, *shape)
+    assert int(sample.max()) < (space.levels if isinstance(space, ImageSpace) else space.vocab_size)
+    log_prob_NM, entropy_N = generator.log_prob_and_entropy(latent_NZ, sample)
+    assert log_prob_NM.shape == (3, 4) and entropy_N.shape == (3,) and bool((log_prob_NM < 0).all())
+    discriminator = BoundaryDiscriminator(
+        space, BoundaryDiscriminatorConfig(net=net, hidden=(8,), channels=4, blocks=1), seeded()
+    )
+    real_B = discriminator.embed(sample[:, 0])
+    loss, score_real_B, _ = discriminator.loss(real_B, discriminator.embed(sample[:, 1]))
+    loss.backward()
+    assert score_real_B.shape == (3,) and all(p.grad is not None for p in discriminator.parameters())
+    assert torch.equal(discriminator.reward(sample[:, 0]), discriminator(sample[:, 0]).detach())
+    again = DiscreteGenerator(space, config, seeded())
+    assert all(torch.equal(a, b) for a, b in zip(generator.parameters(), again.parameters(), strict=True))
+
+
+def test_a_code_has_one_probability_whatever_else_is_in_the_batch() -> None:
+    for net in ("mlp", "convolutions"):
+        generator = DiscreteGenerator(BINARY, DiscreteGeneratorConfig(net=net, channels=4), seeded())
+        latent_NZ = generator.draw_latent(5, seeded(1))
+        assert torch.allclose(generator.logits(latent_NZ)[2:3], generator.logits(latent_NZ[2:3]), atol=1e-6)
+
+
+def test_categorical_convolutions_keep_the_logits_of_a_pixel_together() -> None:
+    """Pixel (c, y, x) of the drawn image must come from the K logits that the net made for that channel and place."""
+    space = ImageSpace(3, 4, 4, levels=5)
+    generator = DiscreteGenerator(space, DiscreteGeneratorConfig(net="convolutions", channels=4), seeded())
+    latent_NZ = generator.draw_latent(2, seeded(1))
+    raw_NCKHW = generator.net(latent_NZ).view(2, 3, 5, 4, 4)
+    logits_NCHWK = generator.logits(latent_NZ).view(2, 3, 4, 4, 5)
+    assert torch.equal(logits_NCHWK, raw_NCKHW.permute(0, 1, 3, 4, 2))
+
+
+def test_gradient_penalty_of_a_linear_score_is_its_squared_weight() -> None:
+    discriminator = BoundaryDiscriminator(BINARY, BoundaryDiscriminatorConfig(gradient_penalty=2.0), seeded())
+    discriminator.net = torch.nn.Linear(64, 1)
+    discriminator.score = lambda x: discriminator.net(x.flatten(1)).squeeze(1)  # type: ignore[method-assign]
+    images = torch.rand(4, 1, 8, 8, generator=seeded())
+    with_penalty = discriminator.loss(images, images)[0]
+    discriminator.gradient_penalty = 0.0
+    without = discriminator.loss(images, images)[0]
+    expected = 2.0 * discriminator.net.weight.square().sum()
+    assert torch.allclose(with_penalty - without, expected, rtol=1e-5)
+
+
+def test_odd_sizes_need_the_mlp() -> None:
+    with pytest.raises(ValueError, match="Use net mlp"):
+        DiscreteGenerator(ImageSpace(1, 7, 8, 2), DiscreteGeneratorConfig(net="convolutions"), seeded())
+    DiscreteGenerator(ImageSpace(1, 7, 5, 2), DiscreteGeneratorConfig(), seeded())
+
+
+@pytest.mark.parametrize("skips", [False, True], ids=["plain", "skips"])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (1, 14, 10), (3, 16, 24)])
+def test_autoencoder_of_every_size(shape: tuple[int, int, int], skips: bool) -> None:
+    space = ImageSpace(*shape)
+    config = AutoencoderConfig(channels=4, code_size=5, skip_connections=skips)
+    net = Autoencoder(space, config, seeded())
+    image = torch.rand(2, *shape, generator=seeded(1))
+    assert net(image).shape == image.shape
+    assert Decoder(space, config, seeded())(torch.zeros(2, 5)).shape == image.shape
+
+
+def test_halvings_go_down_to_eight() -> None:
+    expected = {(28, 28): 2, (32, 32): 2, (64, 64): 3, (128, 128): 4, (8, 8): 1, (14, 14): 1, (48, 24): 2}
+    assert {size: halvings_of(ImageSpace(1, *size), AutoencoderConfig()) for size in expected} == expected
+    assert halvings_of(ImageSpace(1, 64, 64), AutoencoderConfig(halvings=5)) == 5
+    for size, halvings in ((7, None), (28, 3)):
+        with pytest.raises(ValueError, match="cannot be halved"):
+            halvings_of(ImageSpace(1, size, size), AutoencoderConfig(halvings=halvings))
+
+
+def test_full_carry_makes_the_pairs_identities() -> None:
+    config = AutoencoderConfig(channels=4, code_size=5)
+    net = Decoder(ImageSpace(1, 8, 8), config, seeded())
+    code = torch.randn(2, 5, generator=seeded(1))
+    hidden = net.dense(code).unflatten(1, net.base)
+    doubled = hidden.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    assert torch.allclose(net(code, carry=1.0), net.output(doubled), atol=1e-6)
+    assert not torch.allclose(net(code, carry=0.0), net.output(doubled), atol=1e-3)
+
+
+def test_the_generators_pass_leaves_no_gradient_in_the_discriminator_when_it_is_frozen() -> None:
+    space = ImageSpace(1, 8, 8)
+    config = AutoencoderDiscriminatorConfig(channels=4, code_size=5)
+    generator, discriminator = Decoder(space, config, seeded()), AutoencoderDiscriminator(space, config, seeded(1))
+    discriminator.requires_grad_(False)
+    discriminator(generator(torch.randn(2, 5, generator=seeded(2)))).mean().backward()
+    assert all(p.grad is None for p in discriminator.parameters())
+    assert all(p.grad is not None for p in generator.parameters())

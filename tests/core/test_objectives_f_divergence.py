@@ -1,0 +1,123 @@
+"""Every row of the f-divergence table against the mathematics, by enumeration over a distribution of 8 outcomes."""
+
+import math
+
+import pytest
+import torch
+
+from rlgan.objectives.f_divergence import F_DIVERGENCES, FDivergence, bounded_exp, lower_bound
+
+P = torch.tensor([0.30, 0.05, 0.20, 0.01, 0.14, 0.10, 0.15, 0.05], dtype=torch.float64)
+Q = torch.tensor([0.10, 0.15, 0.05, 0.20, 0.14, 0.06, 0.20, 0.10], dtype=torch.float64)
+RATIO = P / Q
+ROWS = pytest.mark.parametrize("row", F_DIVERGENCES.values(), ids=F_DIVERGENCES)
+
+# D_f(P || Q) = E_Q[f(p/q)], each written as its usual definition rather than through f.
+M = (P + Q) / 2
+JSD = 0.5 * ((P * (P / M).log()).sum() + (Q * (Q / M).log()).sum())
+DEFINITIONS = {
+    "kl": (P * (P / Q).log()).sum(),
+    "reverse_kl": (Q * (Q / P).log()).sum(),
+    "pearson": ((P - Q).square() / Q).sum(),
+    "squared_hellinger": (P.sqrt() - Q.sqrt()).square().sum(),
+    "jensen_shannon": 2 * JSD,
+    "gan": 2 * JSD - math.log(4),
+}
+
+
+def optimal(row: FDivergence) -> torch.Tensor:
+    """T* = f'(p/q)."""
+    u = RATIO.clone().requires_grad_(True)
+    return torch.autograd.grad(row.f(u).sum(), u)[0]
+
+
+@ROWS
+def test_f_gives_the_divergence_of_its_definition(row: FDivergence) -> None:
+    assert torch.allclose((Q * row.f(RATIO)).sum(), DEFINITIONS[row.name], atol=1e-12)
+
+
+@ROWS
+def test_conjugate_is_the_supremum_over_a_grid(row: FDivergence) -> None:
+    u = torch.cat([torch.linspace(1e-6, 30, 600_001, dtype=torch.float64)])
+    for t in optimal(row):
+        assert abs(float((u * t - row.f(u)).max()) - float(row.conjugate(t))) < 1e-6
+
+
+@ROWS
+def test_duality_holds_at_the_optimum_and_nowhere_above_it(row: FDivergence) -> None:
+    t = optimal(row)
+    assert torch.allclose((P * t).sum() - (Q * row.conjugate(t)).sum(), DEFINITIONS[row.name], atol=1e-12)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        score = RATIO.log() + 0.3 * torch.randn(8, dtype=torch.float64, generator=random)
+        bound = (P * row.activation(score)).sum() - (Q * row.conjugate_of_score(score)).sum()
+        assert float(bound) < float(DEFINITIONS[row.name])
+
+
+@ROWS
+def test_weight_is_the_derivative_of_the_conjugate_and_the_ratio_at_the_optimum(row: FDivergence) -> None:
+    t = optimal(row).requires_grad_(True)
+    derivative = torch.autograd.grad(row.conjugate(t).sum(), t)[0]
+    assert torch.allclose(derivative, row.weight(t.detach()), atol=1e-10)
+    assert torch.allclose(row.weight(t.detach()), RATIO, atol=1e-10)
+
+
+@ROWS
+def test_activation_makes_the_weight_exp_of_the_score(row: FDivergence) -> None:
+    score = torch.linspace(-8, 8, 65, dtype=torch.float64)
+    assert torch.allclose(row.weight(row.activation(score)).log(), score, atol=1e-6)
+    assert torch.allclose(row.activation(RATIO.log()), optimal(row), atol=1e-10)
+
+
+@ROWS
+def test_conjugate_of_score_is_the_conjugate_of_the_activation(row: FDivergence) -> None:
+    score = torch.linspace(-8, 8, 65, dtype=torch.float64)
+    assert torch.allclose(row.conjugate_of_score(score), row.conjugate(row.activation(score)), rtol=1e-6, atol=1e-9)
+
+
+@ROWS
+def test_a_free_score_trained_on_the_bound_becomes_the_log_ratio(row: FDivergence) -> None:
+    score = torch.zeros(8, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([score], max_iter=500, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (Q * row.conjugate_of_score(score)).sum() - (P * row.activation(score)).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert torch.allclose(score.detach(), RATIO.log(), atol=1e-3)
+
+
+@ROWS
+@pytest.mark.parametrize("extreme", [-50.0, -20.0, 0.0, 20.0, 50.0])
+def test_loss_and_gradient_are_finite_in_float32(row: FDivergence, extreme: float) -> None:
+    real, fake = torch.tensor([extreme, 0.1]).requires_grad_(True), torch.tensor([extreme, -0.1]).requires_grad_(True)
+    bound = lower_bound(row, real, fake)
+    gradients = torch.autograd.grad(bound, [real, fake])
+    assert math.isfinite(float(bound.detach())) and all(bool(g.isfinite().all()) for g in gradients)
+    assert bool((gradients[0] >= 0).all()) and bool((gradients[1] <= 0).all())
+
+
+@ROWS
+def test_bound_has_the_right_gradient(row: FDivergence) -> None:
+    random = torch.Generator().manual_seed(1)
+    real, fake = (torch.randn(4, dtype=torch.float64, generator=random).requires_grad_(True) for _ in range(2))
+    assert torch.autograd.gradcheck(lambda r, f: lower_bound(row, r, f), (real, fake))
+
+
+def test_gan_bound_is_the_softplus_loss_and_jensen_shannon_differs_by_a_constant() -> None:
+    real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-1.0, 3.0])
+    softplus = torch.nn.functional.softplus
+    gan = lower_bound(F_DIVERGENCES["gan"], real, fake)
+    assert torch.allclose(gan, -softplus(-real).mean() - softplus(fake).mean())
+    assert torch.allclose(lower_bound(F_DIVERGENCES["jensen_shannon"], real, fake), gan + 2 * math.log(2))
+
+
+def test_bounded_exp_by_hand() -> None:
+    x = torch.tensor([-1.0, 0.0, 40.0, 42.0], dtype=torch.float64, requires_grad=True)
+    expected = torch.tensor([math.exp(-1), 1.0, math.exp(40), 3 * math.exp(40)], dtype=torch.float64)
+    assert torch.allclose(bounded_exp(x), expected)
+    gradient = torch.autograd.grad(bounded_exp(x).sum(), x)[0]
+    assert math.isclose(float(gradient[3]), math.exp(40), rel_tol=1e-9)
