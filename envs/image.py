@@ -1,4 +1,4 @@
-"""`rlgan/BinaryImage-v0` and `rlgan/CategoricalImage-v0`: an episode draws one whole image, given a latent code (BGAN)."""
+"""`rlgan/BinaryImage-v0` and `rlgan/CategoricalImage-v0`: one step draws a whole image from a latent code (BGAN)."""
 
 # B images (one for each sub-environment), Z latent size, D pixels times channels
 
@@ -28,7 +28,8 @@ class ImageEnv(gymnasium.Env):  # type: ignore[misc]
     shows the same z. An action holds the level of every pixel, channel by channel and row by row.
 
     Example:
-        `ImageEnv(ImageSpace(1, 28, 28, levels=2), latent_size=64, reward_fn=discriminator.reward)` has 784 binary actions.
+        `ImageEnv(ImageSpace(1, 28, 28, levels=2), latent_size=64, reward_fn=discriminator.reward)` has 784 binary
+        actions.
 
     Attributes:
         image_space: what an image is.
@@ -45,9 +46,7 @@ class ImageEnv(gymnasium.Env):  # type: ignore[misc]
         self._code_Z: Codes = np.zeros(latent_size, dtype=np.float32)
         self._needs_reset = True
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Codes, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Codes, dict[str, Any]]:
         """Draw a latent code, or take a given one.
 
         Args:

@@ -78,8 +78,9 @@ def require_image_reward_fn(reward_fn: ImageRewardFn | None) -> ImageRewardFn:
     """
     if not callable(reward_fn):
         raise ConfigError(
-            f"an image environment needs reward_fn, a function from [B, C, H, W] int64 levels to [B] float rewards; got "
-            f'{reward_fn!r}. Pass one, such as gymnasium.make("rlgan/BinaryImage-v0", ..., reward_fn=discriminator.reward).'
+            f"an image environment needs reward_fn, a function from [B, C, H, W] int64 levels to [B] float rewards; "
+            f"got {reward_fn!r}. Pass one, such as "
+            'gymnasium.make("rlgan/BinaryImage-v0", ..., reward_fn=discriminator.reward).'
         )
     return reward_fn
 
@@ -105,7 +106,9 @@ def latent_option(options: Mapping[str, Any] | None, shape: tuple[int, ...]) -> 
         return None
     codes: Codes = np.array(options["latent"], dtype=np.float32)
     if codes.shape != shape or not (np.abs(codes) <= LATENT_BOUND).all():
-        raise ValueError(f"latent must be {list(shape)} numbers of at most {LATENT_BOUND:g} in size; got {list(codes.shape)}.")
+        raise ValueError(
+            f"latent must be {list(shape)} numbers of at most {LATENT_BOUND:g} in size; got {list(codes.shape)}."
+        )
     return codes
 
 

@@ -24,8 +24,8 @@ from rlgan.image_types import ImageSpace
 class ImageVectorEnv(gymnasium.vector.VectorEnv):  # type: ignore[misc]
     """B episodes of `ImageEnv` in lockstep, with one critic call for all.
 
-    Every step but the one after an end draws all images; the step after it ignores its actions, pays 0 and shows new codes
-    (Gymnasium's NEXT_STEP autoreset).
+    Every step but the one after an end draws all images; the step after it ignores its actions, pays 0 and shows new
+    codes (Gymnasium's NEXT_STEP autoreset).
 
     Attributes:
         image_space: what an image is.
@@ -52,9 +52,7 @@ class ImageVectorEnv(gymnasium.vector.VectorEnv):  # type: ignore[misc]
         self._code_BZ: Codes = np.zeros((num_envs, latent_size), dtype=np.float32)
         self._has_begun = self._has_ended = False
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Codes, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Codes, dict[str, Any]]:
         """Draw a latent code for every row, or take given ones.
 
         Args:

@@ -74,8 +74,8 @@ class ImageEvaluator:
             unit_NCHW: [N, C, H, W] float in [0, 1], at least two.
 
         Returns:
-            eval/... of the sample, eval/real_... of held-out images, and eval/collapse_alarm, 1 when the samples are hardly
-            more than one image.
+            eval/... of the sample, eval/real_... of held-out images, and eval/collapse_alarm, 1 when the samples are
+            hardly more than one image.
         """
         figures = {f"eval/{name}": value for name, value in self.sample_figures(unit_NCHW).items()}
         real = {name: value for name, value in self.reference.items() if name != "judge_accuracy"}
@@ -122,7 +122,9 @@ def image_grid(unit_NCHW: Tensor, num_columns: int, scale: int = 1, gap: int = 1
     num_rows = -(-num_images // num_columns)
     sheet = torch.full((channels, num_rows * (height + gap) + gap, num_columns * (width + gap) + gap), 0.5)
     for index, image_CHW in enumerate(unit_NCHW):
-        top, left = (place * (size + gap) + gap for place, size in zip(divmod(index, num_columns), (height, width), strict=True))
+        top, left = (
+            place * (size + gap) + gap for place, size in zip(divmod(index, num_columns), (height, width), strict=True)
+        )
         sheet[:, top : top + height, left : left + width] = image_CHW.clamp(0.0, 1.0)
     large = sheet.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
     return (large * 255 + 0.5).floor().to(torch.uint8)

@@ -16,7 +16,8 @@ class ImageSpace:
     """What an image is: a pixel of a channel takes one of a number of equally spaced levels, 0 is black.
 
     Example:
-        `ImageSpace(channels=1, height=28, width=28, levels=2)` is binarised MNIST; with `levels=256` it is MNIST itself.
+        `ImageSpace(channels=1, height=28, width=28, levels=2)` is binarised MNIST; with `levels=256` it is MNIST
+        itself.
 
     Attributes:
         channels: C, 1 for grey or 3 for colour.

@@ -82,7 +82,8 @@ class Judge:
         Returns:
             [N] int64.
         """
-        return self.net.output(_features(self.net, unit_NCHW)).argmax(dim=1)
+        logits_NL: Tensor = self.net.output(_features(self.net, unit_NCHW))
+        return logits_NL.argmax(dim=1)
 
 
 def train_judge(source: ImageSource, seed: int = 0, num_steps: int = 800, lr: float = 1e-3) -> Judge:

@@ -20,8 +20,8 @@ class ImageCorpusConfig(BaseModel):
 
     data: Path | None = Field(
         None,
-        description="IDX file (MNIST's format, gzipped or not), .npz file, or folder of PNG files, whose sub-folders are "
-        "labels. None (default): the 1,797 digits of 8x8 pixels that come with scikit-learn.",
+        description="IDX file (MNIST's format, gzipped or not), .npz file, or folder of PNG files, whose sub-folders "
+        "are labels. None (default): the 1,797 digits of 8x8 pixels that come with scikit-learn.",
     )
     labels: Path | None = Field(
         None,

@@ -19,7 +19,6 @@ from rlgan.errors import DataError
 Bytes = npt.NDArray[np.uint8]
 MAX_BYTES = 2**33
 _GZIP = b"\x1f\x8b"
-_PNG_SUFFIXES = frozenset({".png"})
 
 
 @dataclass(frozen=True)
@@ -137,15 +136,19 @@ def read_npz(path: Path) -> RawImages:
         with np.load(path, allow_pickle=False) as archive:
             arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read as .npz without pickles ({str(error).splitlines()[0][:100]}).") from None
+        raise DataError(
+            f"{path}: cannot be read as .npz without pickles ({str(error).splitlines()[0][:100]})."
+        ) from None
     except Exception as error:  # noqa: BLE001 - zipfile.BadZipFile and whatever a damaged archive makes numpy raise
         raise DataError(f"{path}: is not a .npz file ({error}).") from None
     images = [name for name, array in arrays.items() if array.ndim in {3, 4}]
     labels = [name for name, array in arrays.items() if array.ndim == 1]
     if len(images) != 1 or len(labels) > 1:
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
-        raise DataError(f"{path}: needs one array of images, [N, H, W] or [N, H, W, C], and at most one of labels, [N]; "
-                        f"it holds {shapes or 'nothing'}.")  # fmt: skip
+        raise DataError(
+            f"{path}: needs one array of images, [N, H, W] or [N, H, W, C], and at most one of labels, [N]; it holds "
+            f"{shapes or 'nothing'}."
+        )
     image_NCHW = _channels_first(_as_bytes(arrays[images[0]], str(path)), str(path))
     if not labels:
         return RawImages(image_NCHW, None, ())
@@ -169,7 +172,7 @@ def read_png_folder(path: Path, colour: str) -> RawImages:
     Raises:
         DataError: if there is no PNG, one cannot be read, or sizes differ.
     """
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _PNG_SUFFIXES and file.is_file())
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".png" and file.is_file())
     if not files:
         raise DataError(f"{path}: no .png file in it or in its sub-folders.")
     images = [_read_png(file, colour) for file in files]
@@ -181,7 +184,9 @@ def read_png_folder(path: Path, colour: str) -> RawImages:
         raise DataError(f"{odd}: its size differs from that of {files[0]}; all images must have one size.")
     image_NCHW = _channels_first(np.stack(images), str(path))
     folders = [file.relative_to(path).parent.as_posix() for file in files]
-    return RawImages(image_NCHW, *_named(np.array(folders))) if len(set(folders)) > 1 else RawImages(image_NCHW, None, ())
+    return (
+        RawImages(image_NCHW, *_named(np.array(folders))) if len(set(folders)) > 1 else RawImages(image_NCHW, None, ())
+    )
 
 
 def _read_png(path: Path, colour: str) -> Bytes:
@@ -211,7 +216,7 @@ def _as_bytes(image: Any, where: str) -> Bytes:
     """Bytes from bytes, or from floats in [0, 1]."""
     if image.dtype == np.uint8:
         return np.asarray(image)
-    if image.dtype.kind == "f" and image.size and np.isfinite(image).all() and 0 <= image.min() and image.max() <= 1:
+    if image.dtype.kind == "f" and image.size and (image >= 0).all() and (image <= 1).all():
         return np.asarray(np.round(image * 255), np.uint8)
     raise DataError(f"{where}: images must be uint8, or floats in [0, 1]; got {image.dtype}.")
 

@@ -39,7 +39,8 @@ class ImageFileSource:
     ) -> None:
         self.space = space
         self.train_NCHW, self.held_out_NCHW = (space.check(part) for part in images)
-        self.train_label_N, self.held_out_label_N = labels or (None, None)
+        self.train_label_N: Tensor | None = labels[0] if labels else None
+        self.held_out_label_N: Tensor | None = labels[1] if labels else None
         self.label_names = label_names
         self.name = name
 

@@ -1,4 +1,4 @@
-"""The discriminator of BEGAN: an autoencoder, whose reconstruction error is what real and generated images differ in."""
+"""The discriminator of BEGAN: an autoencoder whose error tells real from generated images."""
 
 # B images, C channels, H height, W width
 

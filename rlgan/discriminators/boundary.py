@@ -1,8 +1,8 @@
 """The discriminator of boundary-seeking GANs: a free score F, the f-divergence it bounds, and F itself as the reward.
 
-Its objective is the bound of the chosen divergence (arXiv:1702.08431, Eq. 2) with a gradient penalty on real samples. The
-penalty is not in the paper (a released PyTorch version has one): without it F grows until the importance weights rest on
-a few draws, and a small net learns nothing in a minute.
+Its objective is the bound of the chosen divergence (arXiv:1702.08431, Eq. 2) with a gradient penalty on real samples.
+The penalty is not in the paper (a released PyTorch version has one): without it F grows until the importance weights
+rest on a few draws, and a small net learns nothing in a minute.
 """
 
 # B samples, D pixels, T positions, V vocabulary

@@ -43,7 +43,9 @@ def nearest_distances(image_ND: Tensor, reference_MD: Tensor) -> Tensor:
         [N] Euclidean distances.
     """
     reference_MD = reference_MD.flatten(1).float()
-    return torch.cat([torch.cdist(rows_RD, reference_MD).amin(dim=1) for rows_RD in image_ND.flatten(1).float().split(_ROWS)])
+    return torch.cat(
+        [torch.cdist(rows_RD, reference_MD).amin(dim=1) for rows_RD in image_ND.flatten(1).float().split(_ROWS)]
+    )
 
 
 def total_variation(share_L: Tensor, reference_L: Tensor) -> float:

@@ -1,11 +1,13 @@
 """The nets of BEGAN: a convolutional encoder and decoder; the generator has the decoder's form and its own weights.
 
-Linear -> a small square of n channels -> at every resolution two 3x3 convolutions with ELU, then nearest-neighbour doubling
--> a 3x3 convolution to the image, without a squashing output. No batch normalisation, no dropout (arXiv:1703.10717, section
-3.5; the released network).
+Linear -> a small square of n channels -> at every resolution two 3x3 convolutions with ELU, then nearest-neighbour
+doubling -> a 3x3 convolution to the image, without a squashing output. No batch normalisation, no dropout
+(arXiv:1703.10717, section 3.5; the released network).
 """
 
 # B images, Z latent size, C channels of an image, n channels of the nets, H height, W width
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +29,7 @@ class AutoencoderConfig(BaseModel):
         None,
         ge=1,
         le=8,
-        description="How often the encoder halves the image. None (default): until a side is 8 (paper) or no longer even.",
+        description="Halvings in the encoder. None (default): until a side is 8 (paper) or no longer even.",
     )
     skip_connections: bool = Field(
         False, description="Feed the first layer of the decoder to every resolution (paper: an option, used for faces)."
@@ -133,7 +135,7 @@ class Encoder(nn.Module):
         n = config.channels
         self.first = nn.Conv2d(space.channels, n, 3, padding=1)
         widths = [n, *(n * (level + 1) for level in range(num_halvings + 1))]
-        self.pairs = nn.ModuleList(ConvolutionPair(i, o) for i, o in zip(widths[:-1], widths[1:], strict=True))
+        self.pairs = nn.ModuleList(ConvolutionPair(i, o) for i, o in pairwise(widths))
         self.halve = nn.ModuleList(nn.Conv2d(width, width, 3, stride=2, padding=1) for width in widths[1:-1])
         num_features = widths[-1] * (space.height >> num_halvings) * (space.width >> num_halvings)
         self.dense = nn.Linear(num_features, config.code_size)

@@ -24,8 +24,8 @@ class DiscreteGeneratorConfig(BaseModel):
 
     net: Literal["mlp", "convolutions"] = Field(
         "mlp",
-        description="Linear layers, or transposed convolutions (the published net has 64 channels). Text always has 1-D "
-        "convolutions.",
+        description="Linear layers, or transposed convolutions (the published net has 64 channels). Text always has "
+        "1-D convolutions.",
     )
     latent: Literal["normal", "uniform"] = Field(
         "normal", description="Distribution of z: standard normal, or uniform in [0, 1) (released, images)."
@@ -117,8 +117,13 @@ class DiscreteGenerator(nn.Module):
             [N, D] log-odds for two categories; else [N, D * K], the K logits of a value side by side; nats.
         """
         out: Tensor = self.net(latent_NZ)
-        if isinstance(self.space, ImageSpace) and self.likelihood.num_logits > 1 and isinstance(self.net, UpConvolutions):
-            return out.unflatten(1, (self.space.channels, self.likelihood.num_logits, -1)).transpose(2, 3).flatten(1)
+        if (
+            isinstance(self.space, ImageSpace)
+            and self.likelihood.num_logits > 1
+            and isinstance(self.net, UpConvolutions)
+        ):
+            out_NCKP = out.view(len(out), self.space.channels, self.likelihood.num_logits, -1)
+            return out_NCKP.transpose(2, 3).flatten(1)
         return out
 
     def forward(self, latent_NZ: Tensor) -> Tensor:
@@ -145,7 +150,7 @@ class DiscreteGenerator(nn.Module):
             [N, M, ...] with the axes of a sample behind: categories, uint8 where they fit.
         """
         sample_NMD = self.likelihood.draw(self.logits(latent_NZ), num_draws, random)
-        return sample_NMD.unflatten(2, shape_of(self.space))
+        return sample_NMD.reshape(*sample_NMD.shape[:2], *shape_of(self.space))
 
     def log_prob_and_entropy(self, latent_NZ: Tensor, sample_NM: Tensor) -> tuple[Tensor, Tensor]:
         """Log g(x | z) of every draw, and the entropy of g(. | z).
@@ -161,7 +166,9 @@ class DiscreteGenerator(nn.Module):
         return self.likelihood.log_prob(logits_ND, sample_NM.flatten(2)), self.likelihood.entropy(logits_ND)
 
 
-def _build_net(space: DiscreteSpace, config: DiscreteGeneratorConfig, num_logits: int, init: torch.Generator) -> nn.Module:
+def _build_net(
+    space: DiscreteSpace, config: DiscreteGeneratorConfig, num_logits: int, init: torch.Generator
+) -> nn.Module:
     """The net that the configuration asks for."""
     if not isinstance(space, ImageSpace):
         sizes = (config.channels, config.blocks, config.window)

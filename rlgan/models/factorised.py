@@ -1,4 +1,4 @@
-"""Distributions in which all pixels or characters are independent given a latent code: draws and their probabilities."""
+"""Distributions in which all pixels or characters are independent: draws and their probabilities."""
 
 # N latent codes, M draws for each, D pixels or characters, K categories
 
@@ -75,7 +75,8 @@ class FactorisedCategorical:
         logits_NDK = self._by_category(logits_ND)
         rows_RK = logits_NDK.flatten(0, 1)
         uniform_RM = torch.rand(len(rows_RK), num_draws, generator=random, device=logits_ND.device)
-        index_NDM = inverse_cdf_sample(rows_RK, uniform_RM).unflatten(0, logits_NDK.shape[:2])
+        index_RM = inverse_cdf_sample(rows_RK, uniform_RM)
+        index_NDM = index_RM.view(*logits_NDK.shape[:2], num_draws)
         return index_NDM.transpose(1, 2).to(torch.uint8 if self.num_logits <= 256 else torch.int64)
 
     def log_prob(self, logits_ND: Tensor, sample_NMD: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ class FactorisedCategorical:
 
     def _by_category(self, logits_ND: Tensor) -> Tensor:
         """[N, D, K]."""
-        return logits_ND.unflatten(1, (-1, self.num_logits))
+        return logits_ND.view(len(logits_ND), -1, self.num_logits)
 
 
 Factorised = FactorisedBernoulli | FactorisedCategorical

@@ -27,7 +27,13 @@ class ImageClassifier(nn.Module):
     """
 
     def __init__(
-        self, channels: int, height: int, width: int, num_labels: int, config: ImageClassifierConfig, init: torch.Generator
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        num_labels: int,
+        config: ImageClassifierConfig,
+        init: torch.Generator,
     ) -> None:
         super().__init__()
         self.num_features = config.num_features

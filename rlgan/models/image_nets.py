@@ -1,12 +1,13 @@
 """Nets from a latent code to one number (or several) for every pixel, and from an image to one score.
 
-The published nets of BGAN have batch normalisation in the generator. Here it is layer normalisation: the probability of a
-draw must be the same on the runner that drew it, on every learner, and whatever else is in the batch.
+The published nets of BGAN have batch normalisation in the generator. Here it is layer normalisation: the probability of
+a draw must be the same on the runner that drew it, on every learner, and whatever else is in the batch.
 """
 
 # B images or latent codes, Z latent size, C channels, H height, W width, D numbers out
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class MLP(nn.Sequential):
             slope: of the leaky rectifier below zero; 0 is the plain rectifier.
         """
         layers: list[nn.Module] = []
-        for width_in, width_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for width_in, width_out in pairwise(sizes):
             if layers:
                 layers += [nn.LayerNorm(width_in)] * has_norm + [nn.LeakyReLU(slope)]
             layers.append(nn.Linear(width_in, width_out))
@@ -81,7 +82,7 @@ class DownConvolutions(nn.Sequential):
         num_halvings = _num_halvings(height, width)
         widths = [channels_in, *(channels << level for level in range(num_halvings))]
         layers: list[nn.Module] = []
-        for width_in, width_out in zip(widths[:-1], widths[1:], strict=True):
+        for width_in, width_out in pairwise(widths):
             layers += [nn.Conv2d(width_in, width_out, 5, 2, 2), nn.LeakyReLU(SLOPE)]
         num_features = widths[-1] * (height >> num_halvings) * (width >> num_halvings)
         dense = [nn.Flatten(), nn.Linear(num_features, 16 * channels), nn.LeakyReLU(SLOPE), nn.Linear(16 * channels, 1)]

@@ -1,4 +1,4 @@
-"""Nets from a latent code to a distribution for every character, and from a text to one score: 1-D residual convolutions.
+"""Nets from a latent code to the characters of a text, and from a text to one score: 1-D residual convolutions.
 
 The released character model of BGAN has 3 blocks of 256 channels with windows of 5; these are options here.
 """
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from rlgan.models.initial_values import initialise
 
 _RESIDUAL_SCALE = 0.3
-
 
 
 class ResidualConvolution(nn.Module):
@@ -34,14 +33,22 @@ class ResidualConvolution(nn.Module):
             [B, H, T] float.
         """
         inner_BHT = self.first(F.relu(self.norms[0](hidden_BHT)))
-        return hidden_BHT + _RESIDUAL_SCALE * self.second(F.relu(self.norms[1](inner_BHT)))
+        change_BHT: Tensor = self.second(F.relu(self.norms[1](inner_BHT)))
+        return hidden_BHT + _RESIDUAL_SCALE * change_BHT
 
 
 class TextUpConvolutions(nn.Module):
     """Latent code -> logits of every character; the characters are independent given the code."""
 
     def __init__(
-        self, latent_size: int, length: int, vocab_size: int, channels: int, num_blocks: int, window: int, init: torch.Generator
+        self,
+        latent_size: int,
+        length: int,
+        vocab_size: int,
+        channels: int,
+        num_blocks: int,
+        window: int,
+        init: torch.Generator,
     ) -> None:
         super().__init__()
         self.channels = channels

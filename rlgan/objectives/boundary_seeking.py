@@ -1,7 +1,7 @@
 """The generator's losses of boundary-seeking GANs (arXiv:1702.08431). All are to be minimised.
 
-The score F of a sample estimates log p/q, so its importance weight is exp(F). Weights and samples are constants here: no
-gradient flows into the discriminator, except in the continuous form, which has no other way.
+The score F of a sample estimates log p/q, so its importance weight is exp(F). Weights and samples are constants here:
+no gradient flows into the discriminator, except in the continuous form, which has no other way.
 """
 
 # N latent codes, M draws from g(x | z) for each, B samples

@@ -1,11 +1,11 @@
 """The f-divergences of boundary-seeking GANs: each with its conjugate, output activation and importance weight.
 
 Convention: D_f(P || Q) = E_Q[f(p/q)] = sup_T E_P[T] - E_Q[f*(T)], reached at T* = f'(p/q). T = nu(F) is made of a free
-real score F by the activation nu, which is chosen so that the weight (df*/dT)(nu(F)) is exp(F) for every row: F is then an
-estimate of log p/q whatever the divergence (arXiv:1702.08431, Theorem 1 and Table 1).
+real score F by the activation nu, which is chosen so that the weight (df*/dT)(nu(F)) is exp(F) for every row: F is then
+an estimate of log p/q whatever the divergence (arXiv:1702.08431, Theorem 1 and Table 1).
 
-Where printed tables differ from this file the mathematics is followed, and tested by enumeration: Pearson's denominator is
-q, the printed Jensen-Shannon generator gives twice the divergence, and f-GAN's activation for the squared Hellinger
+Where printed tables differ from this file the mathematics is followed, and tested by enumeration: Pearson's denominator
+is q, the printed Jensen-Shannon generator gives twice the divergence, and f-GAN's activation for the squared Hellinger
 distance makes the weight exp(2F).
 """
 

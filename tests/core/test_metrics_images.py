@@ -29,7 +29,9 @@ def test_frechet_distance_agrees_with_the_matrix_root_of_scipy() -> None:
     a, b = random.normal(size=(50, 6)), random.normal(size=(50, 6)) @ random.normal(size=(6, 6)) + 1
     one, other = FeatureMoments.of(torch.tensor(a)), FeatureMoments.of(torch.tensor(b))
     root = scipy.linalg.sqrtm(np.cov(a, rowvar=False) @ np.cov(b, rowvar=False)).real
-    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a, rowvar=False) + np.cov(b, rowvar=False) - 2 * root)
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(
+        np.cov(a, rowvar=False) + np.cov(b, rowvar=False) - 2 * root
+    )
     assert math.isclose(one.frechet_distance(other), expected, rel_tol=1e-9)
     assert math.isclose(other.frechet_distance(one), expected, rel_tol=1e-9)
 

@@ -1,4 +1,4 @@
-"""Image and text nets of BGAN and BEGAN: distributions against torch's, shapes of every size, repeatable initial values."""
+"""Image and text nets of BGAN and BEGAN: distributions against torch's, shapes of every size."""
 
 # N latent codes, M draws, D values, K categories
 

@@ -19,8 +19,8 @@ def log_prob(logits_D: torch.Tensor, image_D: torch.Tensor) -> torch.Tensor:
     return (image_D * logits_D - torch.nn.functional.softplus(logits_D)).sum(-1)
 
 
-@pytest.fixture
-def logits_D() -> torch.Tensor:
+@pytest.fixture(name="logits_D")
+def bernoulli_logits() -> torch.Tensor:
     return torch.tensor([0.4, -0.7, 0.2], dtype=torch.float64, requires_grad=True)
 
 
@@ -53,7 +53,9 @@ def test_weights_by_hand_and_unchanged_by_a_constant() -> None:
 
 
 def test_effective_sample_size() -> None:
-    assert torch.allclose(bs.effective_sample_size(bs.normalised_weights(torch.full((2, 7), 3.0))), torch.full((2,), 7.0))
+    assert torch.allclose(
+        bs.effective_sample_size(bs.normalised_weights(torch.full((2, 7), 3.0))), torch.full((2,), 7.0)
+    )
     assert torch.allclose(bs.effective_sample_size(torch.tensor([[0.25, 0.75]])), torch.tensor([1 / 0.625]))
     assert torch.allclose(bs.effective_sample_size(torch.tensor([[1.0, 0.0]])), torch.ones(1))
 
@@ -98,7 +100,9 @@ def test_equal_scores_give_no_gradient_with_the_control_variate() -> None:
 def test_importance_weighted_gradient_tends_to_the_exact_one_as_draws_grow(logits_D: torch.Tensor) -> None:
     score_X = torch.tensor([1.2, -0.5, 0.3, -1.0, 0.8, 0.0, -0.2, 0.6], dtype=torch.float64)
     exact = exact_gradient(logits_D, score_X)
-    errors = [float((mean_gradient(logits_D, score_X, m, "importance_weighted_loss") - exact).norm()) for m in (2, 10, 50)]
+    errors = [
+        float((mean_gradient(logits_D, score_X, m, "importance_weighted_loss") - exact).norm()) for m in (2, 10, 50)
+    ]
     assert errors[0] > 2.5 * errors[1] > 5 * errors[2] and errors[2] < 0.03 * float(exact.norm()), errors
 
 
@@ -141,7 +145,10 @@ def test_reinforce_gradient_does_not_depend_on_the_baseline_in_expectation(
     expected_reward = torch.autograd.grad((log_g_X.exp() * score_X).sum(), logits_D, retain_graph=True)[0]
     probability_X = log_g_X.exp().detach()
     surrogate = sum(
-        8 * probability_X[x] / 8 * bs.reinforce_loss(log_g_X[x].view(1, 1), score_X[x].view(1, 1), torch.tensor(baseline))
+        8
+        * probability_X[x]
+        / 8
+        * bs.reinforce_loss(log_g_X[x].view(1, 1), score_X[x].view(1, 1), torch.tensor(baseline))
         for x in range(8)
     )
     assert torch.allclose(torch.autograd.grad(surrogate, logits_D)[0], -expected_reward, atol=1e-12)
@@ -178,7 +185,9 @@ def test_leave_one_out_by_hand_and_its_error() -> None:
 
 
 def test_log_partition_by_hand() -> None:
-    assert math.isclose(float(bs.log_partition(torch.log(torch.tensor([[1.0, 2.0], [3.0, 6.0]])))), math.log(3), rel_tol=1e-6)
+    assert math.isclose(
+        float(bs.log_partition(torch.log(torch.tensor([[1.0, 2.0], [3.0, 6.0]])))), math.log(3), rel_tol=1e-6
+    )
 
 
 def test_weights_and_rewards_are_constants_for_the_generator() -> None:

@@ -21,7 +21,9 @@ def test_reconstruction_error_is_a_mean_over_pixels(power: int, expected: list[f
 @pytest.mark.parametrize("power", [1, 2])
 def test_reconstruction_error_has_the_right_gradient(power: int) -> None:
     random = torch.Generator().manual_seed(0)
-    image, other = (torch.randn(2, 1, 2, 2, dtype=torch.float64, generator=random, requires_grad=True) for _ in range(2))
+    image, other = (
+        torch.randn(2, 1, 2, 2, dtype=torch.float64, generator=random, requires_grad=True) for _ in range(2)
+    )
     assert torch.autograd.gradcheck(lambda a, b: reconstruction_error(a, b, power), (image, other))
 
 

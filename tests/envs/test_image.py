@@ -143,7 +143,12 @@ def test_stock_ppo_learns_to_draw_what_pays(env_id):
     from ray.rllib.algorithms.ppo import PPOConfig
 
     levels = 2 if "Binary" in env_id else 4
-    env_config = {"height": 4, "width": 4, "latent_size": 2, "reward_fn": lambda x: (x == levels - 1).flatten(1).float().sum(1)}
+    env_config = {
+        "height": 4,
+        "width": 4,
+        "latent_size": 2,
+        "reward_fn": lambda x: (x == levels - 1).flatten(1).float().sum(1),
+    }
     env_config |= {} if levels == 2 else {"levels": levels}
     config = (
         PPOConfig()
