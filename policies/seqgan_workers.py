@@ -133,7 +133,7 @@ class SeqGANRunner(TokenRunner):
         discriminator = self.config.build_discriminator(init)
         rollouts = MonteCarloRollouts(self.config.space, config.num_rollouts)
         sources: dict[str, TokenRewards] = {
-            "discriminator": MonteCarloRewards(rollouts, rollout_policy, discriminator.reward),
+            "discriminator": MonteCarloRewards(rollouts, rollout_policy, discriminator),
             "constant": ConstantRewards(),
             "random": RandomRewards(),
         }

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rlgan.sampling import inverse_cdf_sample, sample_linear
-from rlgan.types import LinearTokenPolicy, RewardFn, TokenPolicy, TokenSpace
+from rlgan.types import CompletionCritic, LinearTokenPolicy, RewardFn, TokenPolicy, TokenSpace
 
 State = tuple[Tensor, ...]
 
@@ -99,11 +99,11 @@ class MonteCarloRollouts:
         return drawn_ARB
 
     @torch.no_grad()
-    def score(self, reward_fn: RewardFn, tokens_BT: Tensor, completed_PRBT: Tensor) -> Tensor:
+    def score(self, critic: RewardFn | CompletionCritic, tokens_BT: Tensor, completed_PRBT: Tensor) -> Tensor:
         """Rewards of all completions and of the sequences themselves.
 
         Args:
-            reward_fn: [N, T] ids -> [N] reward to maximise.
+            critic: [N, T] ids -> [N] reward to maximise, or what scores completions by their prefixes.
             tokens_BT: [B, T] int64 ids.
             completed_PRBT: [P, R, B, T] from `complete`.
 
@@ -111,10 +111,12 @@ class MonteCarloRollouts:
             [R, B, T] float: entry [r, b, t] belongs to rollout r after token t; the last column is the whole sequence.
         """
         batch, length = tokens_BT.shape
-        rows_NT = torch.cat([completed_PRBT.reshape(-1, length), tokens_BT])
-        reward_N = torch.cat([reward_fn(chunk) for chunk in rows_NT.split(self.limits.scored_rows)])
-        finished_B = reward_N[-batch:]
-        reward_PRB = reward_N[:-batch].view(length - 1, self.num_rollouts, batch)
+        if isinstance(critic, CompletionCritic):
+            reward_PRB, finished_B = critic.completion_rewards(tokens_BT, completed_PRBT)
+        else:
+            rows_NT = torch.cat([completed_PRBT.reshape(-1, length), tokens_BT])
+            reward_N = torch.cat([critic(chunk) for chunk in rows_NT.split(self.limits.scored_rows)])
+            reward_PRB, finished_B = reward_N[:-batch].view(length - 1, self.num_rollouts, batch), reward_N[-batch:]
         reward_TRB = torch.cat([reward_PRB, finished_B.expand(1, self.num_rollouts, batch)])
         return reward_TRB.permute(1, 2, 0)
 

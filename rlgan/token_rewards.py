@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlgan.rollouts import MonteCarloRollouts
-from rlgan.types import RewardFn, TokenPolicy
+from rlgan.types import CompletionCritic, RewardFn, TokenPolicy
 
 
 class TokenRewards(Protocol):
@@ -22,10 +22,12 @@ class TokenRewards(Protocol):
 class MonteCarloRewards:
     """Rewards of R completions of every prefix (SeqGAN, arXiv:1609.05473, Eq. 3 and 4)."""
 
-    def __init__(self, rollouts: MonteCarloRollouts, rollout_policy: TokenPolicy, reward_fn: RewardFn) -> None:
+    def __init__(
+        self, rollouts: MonteCarloRollouts, rollout_policy: TokenPolicy, critic: RewardFn | CompletionCritic
+    ) -> None:
         self.rollouts = rollouts
         self.rollout_policy = rollout_policy
-        self.reward_fn = reward_fn
+        self.critic = critic
 
     def __call__(self, tokens_BT: Tensor, random: torch.Generator) -> Tensor:
         """Complete and score.
@@ -39,7 +41,7 @@ class MonteCarloRewards:
         """
         uniform_PRBT = self.rollouts.draw_uniforms(len(tokens_BT), random)
         completed_PRBT = self.rollouts.complete(self.rollout_policy, tokens_BT, uniform_PRBT)
-        return self.rollouts.score(self.reward_fn, tokens_BT, completed_PRBT)
+        return self.rollouts.score(self.critic, tokens_BT, completed_PRBT)
 
 
 class ConstantRewards:

@@ -86,6 +86,22 @@ class RewardFn(Protocol):
         ...
 
 
+@runtime_checkable
+class CompletionCritic(Protocol):
+    """A critic that knows how to score completions which share prefixes faster than row by row."""
+
+    def reward(self, tokens_BT: Tensor) -> Tensor:
+        """As a `RewardFn`."""
+        ...
+
+    def completion_rewards(self, tokens_BT: Tensor, completed_PRBT: Tensor) -> tuple[Tensor, Tensor]:
+        """Rewards of all completions ([P, R, B]) and of the sequences ([B]), equal to those of `reward`.
+
+        Entry [p, r, b] of the completions begins with the first p + 1 tokens of sequence b.
+        """
+        ...
+
+
 class TokenPolicy(Protocol):
     """An autoregressive policy over tokens. A state is a tuple of tensors whose first axis is the rows."""
 

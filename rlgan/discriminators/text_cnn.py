@@ -1,6 +1,6 @@
 """The discriminator of SeqGAN: the text CNN, the loss it minimises, and what it pays."""
 
-# B sequences, T positions
+# B sequences, T positions, P prefixes, R rollouts
 
 from typing import Literal
 
@@ -78,3 +78,20 @@ class TextCNNDiscriminator(nn.Module):
         reward_B = self.reward_map(self(tokens_BT))
         self.train(was_training)
         return reward_B
+
+    @torch.no_grad()
+    def completion_rewards(self, tokens_BT: Tensor, completed_PRBT: Tensor) -> tuple[Tensor, Tensor]:
+        """What the policy is paid for sequences and completions of their prefixes; `rlgan.types.CompletionCritic`.
+
+        Args:
+            tokens_BT: [B, T] int64 ids.
+            completed_PRBT: [P, R, B, T] ids: entry [p, r, b] begins with the first p + 1 tokens of sequence b.
+
+        Returns:
+            [P, R, B] and [B] float, as by `reward`.
+        """
+        was_training = self.training
+        self.eval()
+        logit_PRB, logit_B = self.net.completion_logits(tokens_BT, completed_PRBT)
+        self.train(was_training)
+        return self.reward_map(logit_PRB), self.reward_map(logit_B)

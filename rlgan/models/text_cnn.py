@@ -1,6 +1,6 @@
 """The discriminator net of SeqGAN: a text CNN with a highway layer (arXiv:1609.05473, section 3.2 and Table 5)."""
 
-# B sequences, T positions, E embedding, F all filters
+# B sequences, T positions, E embedding, F all filters, P = T-1 prefixes, R rollouts, N rows
 
 from collections.abc import Iterable
 from typing import Literal
@@ -10,7 +10,11 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
+from rlgan.native import supports
+from rlgan.native import text_cnn as native_text_cnn
 from rlgan.types import TokenSpace
+
+_FEATURES_AT_ONCE = 16 * 2**20  # floats: 64 MB
 
 PAPER_WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 PAPER_FILTERS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
@@ -77,6 +81,7 @@ class TextCNN(nn.Module):
         self.embedding = nn.Embedding(space.vocab_size, config.embedding_size)
         convolutions = [nn.Linear(w * config.embedding_size, f) for w, f in fitting]
         self.convolutions: Iterable[nn.Linear] = nn.ModuleList(convolutions)  # type: ignore[assignment]
+        self.pooling = config.pooling
         self.pool = _POOLING[config.pooling]
         self.highway = Highway(num_features, init) if config.highway else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
@@ -102,6 +107,8 @@ class TextCNN(nn.Module):
         Returns:
             [B, F] float, >= 0.
         """
+        if self._is_native:
+            return self._native_features(tokens_BT, None)
         embedded_BTE = self.embedding(tokens_BT)
         return torch.cat([self.pool(_windows(embedded_BTE, c.weight), c) for c in self.convolutions], dim=1)
 
@@ -114,7 +121,59 @@ class TextCNN(nn.Module):
         Returns:
             [B] float, high for real.
         """
-        logit_B: Tensor = self.output(self.dropout(self.highway(self.features(tokens_BT)))).squeeze(1)
+        return self._logits(self.features(tokens_BT))
+
+    @torch.no_grad()
+    def completion_logits(self, tokens_BT: Tensor, completed_PRBT: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits of all completions and of the sequences themselves; equal rows are evaluated once.
+
+        Args:
+            tokens_BT: [B, T] int64 ids.
+            completed_PRBT: [P, R, B, T] ids: entry [p, r, b] begins with the first p + 1 tokens of sequence b.
+
+        Returns:
+            [P, R, B] and [B] float, without gradient.
+        """
+        num_prefixes, num_rollouts, _, length = completed_PRBT.shape
+        at_once = max(1, _FEATURES_AT_ONCE // (self.output.in_features * (num_prefixes * num_rollouts + 1)))
+        parts = []
+        for first in range(0, len(tokens_BT), at_once):
+            base_BT, part_PRBT = tokens_BT[first : first + at_once], completed_PRBT[:, :, first : first + at_once]
+            rows_NT = torch.cat([part_PRBT.reshape(-1, length), base_BT])
+            kept_K, place_N = distinct_rows(rows_NT)
+            if self._is_native:
+                features_NF = self._native_features(base_BT, part_PRBT)
+                logit_K = self._logits(features_NF if len(kept_K) == len(rows_NT) else features_NF[kept_K])
+            else:
+                chunks = rows_NT[kept_K].split(max(1, _FEATURES_AT_ONCE // (16 * self.output.in_features)))
+                logit_K = torch.cat([self(chunk) for chunk in chunks])
+            parts.append(logit_K[place_N].view(-1, len(base_BT)))
+        logit_MB = torch.cat(parts, dim=1)
+        return logit_MB[:-1].view(num_prefixes, num_rollouts, -1), logit_MB[-1]
+
+    @property
+    def _is_native(self) -> bool:
+        """Whether the native core, which knows no gradient and no dropout, can do the work."""
+        is_plain = not torch.is_grad_enabled() and not self.training
+        return is_plain and supports(self.embedding.weight, self.output.weight)
+
+    def _native_features(self, tokens_BT: Tensor, completed_PRBT: Tensor | None) -> Tensor:
+        """[N, F] features by the native core."""
+        convolutions = [(c.weight, c.bias) for c in self.convolutions]
+        is_mean = self.pooling == "mean"
+        return native_text_cnn.features(self.embedding.weight, convolutions, tokens_BT, completed_PRBT, is_mean)
+
+    def _logits(self, features_BF: Tensor) -> Tensor:
+        """[B] logits of features: highway, dropout, output."""
+        highway, output = self.highway, self.output
+        if isinstance(highway, Highway) and self._is_native:
+            gate, transform = (
+                (highway.gate.weight, highway.gate.bias),
+                (highway.transform.weight, highway.transform.bias),
+            )
+            last = (output.weight, float(output.bias))
+            return native_text_cnn.highway_logits(features_BF, gate, transform, last)
+        logit_B: Tensor = output(self.dropout(highway(features_BF))).squeeze(1)
         return logit_B
 
 
@@ -142,6 +201,27 @@ class Highway(nn.Module):
         """
         gate_BF = torch.sigmoid(self.gate(features_BF))
         return features_BF + gate_BF * (F.relu(self.transform(features_BF)) - features_BF)
+
+
+def distinct_rows(rows_NT: Tensor) -> tuple[Tensor, Tensor]:
+    """Which rows stand for all: rollouts of a long or confident prefix repeat each other.
+
+    Rows are compared by a 64-bit hash, and rows of equal hash by their tokens.
+
+    Args:
+        rows_NT: [N, T] int64 ids.
+
+    Returns:
+        [K] rows that differ from each other, and [N] the place among them of each row's equal.
+    """
+    powers_T = torch.full_like(rows_NT[0], 0x1E3779B97F4A7C15).cumprod(dim=0)  # modulo 2**64
+    _, place_N = (rows_NT * powers_T).sum(dim=1).unique(return_inverse=True)
+    row_N = torch.arange(len(rows_NT), device=rows_NT.device)
+    first_K = row_N.new_full((int(place_N.max()) + 1,), len(rows_NT)).scatter_reduce_(0, place_N, row_N, "amin")
+    all_differ = len(first_K) == len(rows_NT)
+    if all_differ or not bool((rows_NT == rows_NT[first_K[place_N]]).all()):  # or two rows of one hash: save nothing
+        return row_N, row_N
+    return first_K, place_N
 
 
 def _windows(embedded_BTE: Tensor, weight_FK: Tensor) -> Tensor:

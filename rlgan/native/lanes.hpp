@@ -10,20 +10,43 @@ enum : int64_t { LANES = RLGAN_LANES, ROWS = RLGAN_ROWS, PANEL = 2 * RLGAN_LANES
 
 RLGAN_INLINE Vec load(const float* p) { return *reinterpret_cast<const VecU*>(p); }
 RLGAN_INLINE void store(float* p, Vec v) { *reinterpret_cast<VecU*>(p) = v; }
+RLGAN_INLINE Vec load_some(const float* p, int64_t count) {
+    if (count >= LANES) return load(p);
+    Vec v{};
+    for (int64_t i = 0; i < count; i++) v[i] = p[i];
+    return v;
+}
+
+RLGAN_INLINE void store_some(float* p, Vec v, int64_t count) {
+    if (count >= LANES) return store(p, v);
+    for (int64_t i = 0; i < count; i++) p[i] = v[i];
+}
+
 RLGAN_INLINE Vec splat(float x) { return x - Vec{}; }
 RLGAN_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
-RLGAN_INLINE float sum(Vec v) {
-    float total = 0;
-    for (int i = 0; i < LANES; i++) total += v[i];
-    return total;
+#if defined(__clang__)
+#define RLGAN_SHUFFLED(v, from) ([](Vec x, IntVec i) { Vec y; for (int j = 0; j < LANES; j++) y[j] = x[i[j]]; return y; }(v, from))
+#else
+#define RLGAN_SHUFFLED(v, from) __builtin_shuffle(v, from)
+#endif
+
+// Sum or maximum over the lanes, by exchanging lane i with lane i ^ STEP.
+template <bool IS_SUM, int STEP>
+RLGAN_INLINE float over_lanes(Vec v) {
+    if constexpr (STEP == 0) {
+        return v[0];
+    } else {
+        IntVec from;
+        RLGAN_UNROLL
+        for (int i = 0; i < LANES; i++) from[i] = i ^ STEP;
+        const Vec other = RLGAN_SHUFFLED(v, from);
+        return over_lanes<IS_SUM, STEP / 2>(IS_SUM ? v + other : larger(v, other));
+    }
 }
 
-RLGAN_INLINE float largest(Vec v) {
-    float most = v[0];
-    for (int i = 1; i < LANES; i++) most = v[i] > most ? v[i] : most;
-    return most;
-}
+RLGAN_INLINE float sum(Vec v) { return over_lanes<true, LANES / 2>(v); }
+RLGAN_INLINE float largest(Vec v) { return over_lanes<false, LANES / 2>(v); }
 
 // exp with about 1 unit in the last place; 0 below -87.33 and 1.7e38 above 88.37, where float32 ends.
 RLGAN_INLINE Vec exponential(Vec x) {
@@ -69,7 +92,7 @@ struct Packed {  // a[k][ROWS]
 };
 
 // Rows first..first+ROWS-1 of a row-major matrix as [depth][ROWS]; rows from `end` on become zero.
-RLGAN_INLINE void pack_rows(const float* a, int64_t a_step, int64_t first, int64_t end, int64_t depth, float* packed) {
+static void pack_rows(const float* a, int64_t a_step, int64_t first, int64_t end, int64_t depth, float* packed) {
     for (int64_t r = 0; r < ROWS; r++) {
         if (first + r < end)
             for (int64_t k = 0; k < depth; k++) packed[k * ROWS + r] = a[(first + r) * a_step + k];

@@ -3,7 +3,10 @@
 
 #include <cstdint>
 
-enum : int64_t { BLOCK = 128 };  // tokens of one block of the two-level sums; rlgan/sampling.py has the same
+enum : int64_t {
+    BLOCK = 128,  // tokens of one block of the two-level sums; rlgan/sampling.py has the same
+    LINE = 16     // floats of a cache line: filters of the text CNN that are worked off together
+};
 
 struct SoftmaxLayer {  // packed once, read by all threads
     const float* panels;  // [V / PANEL][H][PANEL]
@@ -24,9 +27,25 @@ struct LstmLayer {
     int64_t embedding_size, hidden;
 };
 
+struct ConvolutionPart {  // at most LINE filters of one window
+    int64_t window, length, sequences, rollouts, tokens, embedding_size;
+    const float *packed_embedding, *panels, *bias;  // [U / ROWS][E][ROWS]; [W * LINE / PANEL][E][PANEL]; [LINE]
+    const int32_t *base, *completed;                // [B, T], [P, R, B, T] places in the distinct tokens
+    int64_t filters, first_feature, num_features;
+    bool is_mean;
+    float* features;  // [P * R * B + B, F]
+};
+
+struct HighwayLayer {
+    int64_t num_features;
+    const float *panels, *gate_bias, *transform_bias, *output;  // all but the panels filled with zeros beyond F
+    float offset;
+};
+
 struct Kernels {
     const char* name;
-    int64_t panel;  // columns of a packed panel
+    int64_t panel, lanes, rows;  // columns of a packed panel, floats of a vector, rows of a tile
+    void (*pack_rows)(const float* a, int64_t a_step, int64_t first, int64_t end, int64_t depth, float* packed);
     void (*pack_panels)(const float* wt, int64_t column_step, int64_t depth_step, int64_t columns, int64_t depth,
                         float scale, float* packed);
     int64_t (*sample_rows)(const SoftmaxLayer&, const float* hidden, int64_t begin, int64_t end, const float* uniform,
@@ -37,4 +56,6 @@ struct Kernels {
                             float* grad_weight, float* grad_bias);
     void (*lstm_rows)(const LstmLayer&, const int64_t* token, const float* hidden, const float* cell, int64_t begin,
                       int64_t end, float* new_hidden, float* new_cell);
+    void (*convolution_part)(const ConvolutionPart&, float* table);
+    void (*highway_rows)(const HighwayLayer&, const float* features, int64_t begin, int64_t end, float* logit);
 };

@@ -20,6 +20,11 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "rlgan_softmax_forward": (None, [_INT, _POINTER, *_LAYER, _POINTER, *[_INT] * 3, _FLOAT, *[_POINTER] * 3]),
     "rlgan_softmax_backward": (None, [_INT, *[_POINTER] * 8, *[_INT] * 3, *[_POINTER] * 3]),
     "rlgan_lstm_step": (_INT, [_INT, *[_POINTER] * 7, *[_INT] * 4, *[_POINTER] * 2]),
+    "rlgan_features": (
+        _INT,
+        [_INT, _POINTER, *[_INT] * 3, *[_POINTER] * 4, _INT, *[_POINTER] * 2, *[_INT] * 3, _POINTER],
+    ),
+    "rlgan_highway": (None, [_INT, _POINTER, *[_INT] * 2, *[_POINTER] * 5, _FLOAT, _POINTER]),
 }
 
 

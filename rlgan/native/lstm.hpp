@@ -3,18 +3,6 @@
 //
 // N rows, E embedding, H hidden
 
-RLGAN_INLINE Vec load_some(const float* p, int64_t count) {
-    if (count >= LANES) return load(p);
-    Vec v{};
-    for (int64_t i = 0; i < count; i++) v[i] = p[i];
-    return v;
-}
-
-RLGAN_INLINE void store_some(float* p, Vec v, int64_t count) {
-    if (count >= LANES) return store(p, v);
-    for (int64_t i = 0; i < count; i++) p[i] = v[i];
-}
-
 // State of rows [begin, end) after their tokens; the new state may be written over the old one.
 static void lstm_rows(const LstmLayer& layer, const int64_t* token, const float* hidden, const float* cell,
                       int64_t begin, int64_t end, float* new_hidden, float* new_cell) {

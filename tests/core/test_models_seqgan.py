@@ -11,6 +11,7 @@ from rlgan import rewards
 from rlgan.discriminators import TextCNNDiscriminator, TextCNNDiscriminatorConfig
 from rlgan.models import Dropout, RecurrentConfig, RecurrentGenerator, TextCNN, TextCNNConfig
 from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
+from rlgan.models.text_cnn import distinct_rows
 from rlgan.types import TokenSpace
 
 SPACE = TokenSpace(13, 6, start_id=3)
@@ -172,3 +173,58 @@ def test_discriminator_learns_to_tell_two_languages_apart() -> None:
 def test_reward_maps(name: str, expected: float) -> None:
     assert torch.allclose(rewards.REWARD_MAPS[name](torch.tensor(2.0)), torch.tensor(expected))
     assert bool(torch.isfinite(rewards.log_probability(torch.tensor(-1e4))))
+
+
+def completions(num: int = 5, rollouts: int = 3, space: TokenSpace = SPACE) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sequences and random completions of all their prefixes, some of them equal."""
+    random = torch.Generator().manual_seed(4)
+    tokens_BT = torch.randint(space.vocab_size, (num, space.length), generator=random)
+    shape = (space.length - 1, rollouts, num, space.length)
+    completed_PRBT = torch.randint(3, shape, generator=random)
+    for p in range(space.length - 1):
+        completed_PRBT[p, :, :, : p + 1] = tokens_BT[:, : p + 1]
+    completed_PRBT[:, 0, 0] = tokens_BT[0]
+    return tokens_BT, completed_PRBT
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+@pytest.mark.parametrize("highway", [True, False])
+@pytest.mark.parametrize("features_at_once", [1, 10**9])
+def test_completions_are_rewarded_as_if_alone(
+    pooling: str, highway: bool, features_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlgan.models.text_cnn._FEATURES_AT_ONCE", features_at_once)
+    space = TokenSpace(30, 9)
+    config = TextCNNDiscriminatorConfig(
+        embedding_size=5, windows=(1, 2, 4, 9), filters=(20, 16, 33, 2), pooling=pooling, highway=highway, dropout=0.5
+    )
+    net = TextCNNDiscriminator(space, config, torch.Generator().manual_seed(0)).train()
+    tokens_BT, completed_PRBT = completions(space=space)
+    reward_PRB, reward_B = net.completion_rewards(tokens_BT, completed_PRBT)
+    assert net.training
+    net.eval()
+    with torch.enable_grad():  # the plain path of torch
+        expected_B = torch.sigmoid(net(tokens_BT)).detach()
+        expected_N = torch.sigmoid(net(completed_PRBT.reshape(-1, 9))).detach()
+    assert torch.allclose(reward_B, expected_B, rtol=1e-5, atol=0)
+    assert torch.allclose(reward_PRB, expected_N.view_as(reward_PRB), rtol=1e-5, atol=0)
+    assert torch.allclose(net.reward(tokens_BT), expected_B, rtol=1e-5, atol=0)
+
+
+def test_equal_rows_are_evaluated_once() -> None:
+    rows_NT = torch.tensor([[1, 2], [3, 4], [1, 2], [2, 1], [3, 4]])
+    kept_K, place_N = distinct_rows(rows_NT)
+    assert sorted(kept_K.tolist()) == [0, 1, 3]
+    assert torch.equal(rows_NT[kept_K][place_N], rows_NT)
+
+
+def test_rows_of_one_hash_are_told_apart() -> None:
+    """The hash is a polynomial in C modulo 2**64, so that (C, 0) and (0, 1) collide; no vocabulary has such ids."""
+    rows_NT = torch.tensor([[0x1E3779B97F4A7C15, 0], [0, 1], [0, 1]])
+    kept_K, place_N = distinct_rows(rows_NT)
+    assert torch.equal(rows_NT[kept_K][place_N], rows_NT)
+
+
+def test_an_id_outside_the_vocabulary_is_refused() -> None:
+    with pytest.raises(IndexError):
+        discriminator().reward(torch.full((1, 6), 13))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlgan.errors import ConfigError
-from rlgan.models import RecurrentConfig, RecurrentGenerator
+from rlgan.models import RecurrentConfig, RecurrentGenerator, TextCNN, TextCNNConfig
 from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
 from rlgan.native import instruction_set, native_library, supports
 from rlgan.native.lstm import lstm_step
@@ -106,3 +106,29 @@ def test_two_threads_draw_what_one_draws(kernels: str, monkeypatch: pytest.Monke
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         drawn.append(sample_linear(hidden_NH, weight_VH, bias_V, uniform_N1))
     assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 5, (1,), (1,)), (3, 2, 7, (1, 3, 7), (5, 17, 40)), (40, 1, 6, (2, 5), (16, 33))]
+)
+def test_text_cnn_over_shared_prefixes(
+    kernels: str, sizes: tuple[int, int, int, tuple[int, ...], tuple[int, ...]], pooling: str, threads: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    batch, rollouts, length, windows, filters = sizes
+    config = TextCNNConfig(embedding_size=7, windows=windows, filters=filters, pooling=pooling, dropout=0.3)
+    random = torch.Generator().manual_seed(0)
+    net = TextCNN(TokenSpace(50, length), config, random).eval()
+    tokens_BT = torch.randint(50, (batch, length), generator=random)
+    completed_PRBT = torch.randint(50, (length - 1, rollouts, batch, length), generator=random)
+    for p in range(length - 1):
+        completed_PRBT[p, :, :, : p + 1] = tokens_BT[:, : p + 1]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    logit_PRB, logit_B = net.completion_logits(tokens_BT, completed_PRBT)
+    monkeypatch.setenv("RLGAN_NATIVE", "0")
+    exact = net.double()
+    expected_B, expected_N = exact(tokens_BT), exact(completed_PRBT.reshape(-1, length))
+    assert torch.allclose(logit_B.double(), expected_B, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(logit_PRB.double().flatten(), expected_N, rtol=1e-5, atol=1e-5)

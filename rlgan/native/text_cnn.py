@@ -1,0 +1,85 @@
+"""Features and logits of the text CNN without gradient, for sequences that share prefixes."""
+
+# B sequences, P = T-1 prefixes, R rollouts, T positions, V vocabulary, E embedding, F features, W window, N rows
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rlgan.native.library import native_library
+
+
+def features(
+    embedding_VE: Tensor,
+    convolutions: Sequence[tuple[Tensor, Tensor]],
+    tokens_BT: Tensor,
+    completed_PRBT: Tensor | None,
+    is_mean: bool,
+) -> Tensor:
+    """Pooled features of sequences and of the completions of their prefixes.
+
+    Args:
+        embedding_VE: [V, E] float.
+        convolutions: weight [f, W * E] and bias [f] of every window.
+        tokens_BT: [B, T] int64 ids.
+        completed_PRBT: [P, R, B, T] int64, or None; entry [p, r, b] begins with the first p + 1 tokens of sequence b.
+        is_mean: whether the ReLUs are averaged over the windows, or their maximum is taken.
+
+    Returns:
+        [P * R * B + B, F] float: completions in their order, then the sequences.
+
+    Raises:
+        IndexError: if an id is outside [0, V).
+    """
+    library = native_library()
+    assert library is not None
+    (batch, length), (vocab, width) = tokens_BT.shape, embedding_VE.shape
+    rollouts = 0 if completed_PRBT is None else completed_PRBT.shape[1]
+    completed_PRBT = tokens_BT[:0] if completed_PRBT is None else completed_PRBT.contiguous()
+    tokens_BT, embedding_VE = tokens_BT.contiguous(), embedding_VE.contiguous()
+    weights, biases = ([t.contiguous() for t in parts] for parts in zip(*convolutions, strict=True))
+    num_filters = [len(bias) for bias in biases]
+    count = len(num_filters)
+    out_NF = torch.empty((length - 1) * rollouts * batch + batch, sum(num_filters))
+    outside = library.rlgan_features(
+        torch.get_num_threads(), embedding_VE.data_ptr(), vocab, width, count,
+        (ctypes.c_int64 * count)(*(weight.shape[1] // width for weight in weights)),
+        (ctypes.c_int64 * count)(*num_filters), _pointers(weights), _pointers(biases), int(is_mean),
+        tokens_BT.data_ptr(), completed_PRBT.data_ptr(), batch, rollouts, length, out_NF.data_ptr(),
+    )  # fmt: skip
+    if outside:
+        raise IndexError(f"tokens must be ids in [0, {vocab}); {outside} are not.")
+    return out_NF
+
+
+def highway_logits(
+    features_NF: Tensor, gate: tuple[Tensor, Tensor], transform: tuple[Tensor, Tensor], output: tuple[Tensor, float]
+) -> Tensor:
+    """A highway layer and a linear output in one pass.
+
+    Args:
+        features_NF: [N, F] float.
+        gate: weight [F, F] and bias [F] before the sigmoid.
+        transform: weight [F, F] and bias [F] before the ReLU.
+        output: weight of F numbers, and bias.
+
+    Returns:
+        [N] float.
+    """
+    library = native_library()
+    assert library is not None
+    maps = [t.contiguous() for t in (*gate, *transform, output[0])]
+    features_NF = features_NF.contiguous()
+    logit_N = torch.empty(len(features_NF))
+    library.rlgan_highway(
+        torch.get_num_threads(), features_NF.data_ptr(), *features_NF.shape, *(t.data_ptr() for t in maps),
+        output[1], logit_N.data_ptr(),
+    )  # fmt: skip
+    return logit_N
+
+
+def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
+    """Their addresses as a C array."""
+    return (ctypes.c_void_p * len(tensors))(*(t.data_ptr() for t in tensors))
