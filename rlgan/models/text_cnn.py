@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rlgan.native import supports
 from rlgan.native import text_cnn as native_text_cnn
+from rlgan.native import text_cnn_training as native_training
 from rlgan.types import TokenSpace
 
 _FEATURES_AT_ONCE = 16 * 2**20  # floats: 64 MB
@@ -82,6 +83,7 @@ class TextCNN(nn.Module):
         convolutions = [nn.Linear(w * config.embedding_size, f) for w, f in fitting]
         self.convolutions: Iterable[nn.Linear] = nn.ModuleList(convolutions)  # type: ignore[assignment]
         self.pooling = config.pooling
+        self.num_filters = [filters for _, filters in fitting]
         self.pool = _POOLING[config.pooling]
         self.highway = Highway(num_features, init) if config.highway else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
@@ -121,6 +123,8 @@ class TextCNN(nn.Module):
         Returns:
             [B] float, high for real.
         """
+        if self._is_natively_trained:
+            return self._trained_logits(tokens_BT)
         return self._logits(self.features(tokens_BT))
 
     @torch.no_grad()
@@ -156,6 +160,24 @@ class TextCNN(nn.Module):
         """Whether the native core, which knows no gradient and no dropout, can do the work."""
         is_plain = not torch.is_grad_enabled() and not self.training
         return is_plain and supports(self.embedding.weight, self.output.weight)
+
+    @property
+    def _is_natively_trained(self) -> bool:
+        """Whether the native core can do the work with gradients."""
+        is_supported = torch.is_grad_enabled() and supports(self.embedding.weight, self.output.weight)
+        return is_supported and self.pooling == "max" and native_training.supports_sizes(self.num_filters)
+
+    def _trained_logits(self, tokens_BT: Tensor) -> Tensor:
+        """[B] logits with gradient by the native core; dropout and output are torch's."""
+        convolutions = [(c.weight, c.bias) for c in self.convolutions]
+        mixed_FS = native_training.max_features(tokens_BT, self.embedding.weight, convolutions)
+        if isinstance(self.highway, Highway):
+            gate, transform = self.highway.gate, self.highway.transform
+            maps = ((gate.weight, gate.bias), (transform.weight, transform.bias))
+            mixed_FS = native_training.highway(mixed_FS, len(tokens_BT), *maps)
+        mixed_BF = mixed_FS[:, : len(tokens_BT)].t().contiguous()
+        logit_B: Tensor = self.output(self.dropout(mixed_BF)).squeeze(1)
+        return logit_B
 
     def _native_features(self, tokens_BT: Tensor, completed_PRBT: Tensor | None) -> Tensor:
         """[N, F] features by the native core."""

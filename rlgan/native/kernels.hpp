@@ -3,8 +3,27 @@
 #include "softmax.hpp"
 #include "lstm.hpp"
 #include "text_cnn.hpp"
+#include "text_cnn_training.hpp"
 
 static const Kernels kernels = {
-    RLGAN_NAME,    PANEL,           LANES,     ROWS,             pack_rows,    pack_panels, sample_rows,
-    log_prob_rows, gradient_blocks, lstm_rows, convolution_part, highway_rows,
+    RLGAN_NAME,
+    PANEL,
+    LANES,
+    ROWS,
+    WIDTH,
+    HEIGHT,
+    pack_rows,
+    pack_panels,
+    sample_rows,
+    log_prob_rows,
+    gradient_blocks,
+    lstm_rows,
+    convolution_part,
+    highway_rows,
+    max_convolution,
+    max_convolution_gradient,
+    highway_forward,
+    highway_gradient_inside,
+    highway_gradient_input,
+    highway_gradient_weight,
 };

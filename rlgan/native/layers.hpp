@@ -42,9 +42,22 @@ struct HighwayLayer {
     float offset;
 };
 
+struct MaxConvolution {  // one window, for training; S sequences of which `sequences` are not filling
+    int64_t window, length, embedding_size, sequences, padded;
+    const float *embedded, *weight, *bias;  // [T * E, S]; [f, W * E]; [f]
+    float* feature;                         // [f, S]: ReLU of the maximum plus bias
+    int32_t* place;                         // [f, S]: where the window that has the maximum begins
+};
+
+struct HighwayTraining {
+    int64_t num_features, sequences, padded;
+    const float *gate_weight, *gate_bias, *transform_weight, *transform_bias, *x;  // [F, F], [F]; x [F, S]
+    float *gate, *transform, *y;                                                   // [F, S]
+};
+
 struct Kernels {
     const char* name;
-    int64_t panel, lanes, rows;  // columns of a packed panel, floats of a vector, rows of a tile
+    int64_t panel, lanes, rows, width, height;  // of a packed panel, a vector, a tile, and a wide tile
     void (*pack_rows)(const float* a, int64_t a_step, int64_t first, int64_t end, int64_t depth, float* packed);
     void (*pack_panels)(const float* wt, int64_t column_step, int64_t depth_step, int64_t columns, int64_t depth,
                         float scale, float* packed);
@@ -58,4 +71,15 @@ struct Kernels {
                       int64_t end, float* new_hidden, float* new_cell);
     void (*convolution_part)(const ConvolutionPart&, float* table);
     void (*highway_rows)(const HighwayLayer&, const float* features, int64_t begin, int64_t end, float* logit);
+    void (*max_convolution)(const MaxConvolution&, int64_t begin, int64_t end);
+    void (*max_convolution_gradient)(const MaxConvolution&, const float* rows, const float* grad_feature, int64_t begin,
+                                     int64_t end, float* grad_rows, float* grad_weight, float* grad_bias);
+    void (*highway_forward)(const HighwayTraining&, int64_t begin, int64_t end);
+    void (*highway_gradient_inside)(const HighwayTraining&, const float* grad_y, int64_t begin, int64_t end,
+                                    float* grad_gate, float* grad_transform, float* grad_gate_bias,
+                                    float* grad_transform_bias);
+    void (*highway_gradient_input)(const HighwayTraining&, const float* grad_y, const float* grad_gate,
+                                   const float* grad_transform, int64_t begin, int64_t end, float* grad_x);
+    void (*highway_gradient_weight)(const HighwayTraining&, const float* grad, const float* x_rows, int64_t begin,
+                                    int64_t end, float* grad_weight);
 };

@@ -25,6 +25,15 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
         [_INT, _POINTER, *[_INT] * 3, *[_POINTER] * 4, _INT, *[_POINTER] * 2, *[_INT] * 3, _POINTER],
     ),
     "rlgan_highway": (None, [_INT, _POINTER, *[_INT] * 2, *[_POINTER] * 5, _FLOAT, _POINTER]),
+    "rlgan_width": (_INT, []),
+    "rlgan_height": (_INT, []),
+    "rlgan_max_features": (_INT, [_INT, _POINTER, *[_INT] * 3, *[_POINTER] * 5, *[_INT] * 2, *[_POINTER] * 2]),
+    "rlgan_max_features_gradient": (
+        None,
+        [_INT, _POINTER, *[_INT] * 3, *[_POINTER] * 4, *[_INT] * 2, *[_POINTER] * 6],
+    ),
+    "rlgan_highway_forward": (None, [_INT, *[_POINTER] * 5, *[_INT] * 2, *[_POINTER] * 3]),
+    "rlgan_highway_backward": (None, [_INT, *[_POINTER] * 6, *[_INT] * 2, *[_POINTER] * 5]),
 }
 
 

@@ -11,6 +11,18 @@ from torch import Tensor
 from rlgan.native.library import native_library
 
 
+def pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
+    """The addresses of tensors as a C array.
+
+    Args:
+        tensors: contiguous.
+
+    Returns:
+        One pointer each.
+    """
+    return (ctypes.c_void_p * len(tensors))(*(t.data_ptr() for t in tensors))
+
+
 def features(
     embedding_VE: Tensor,
     convolutions: Sequence[tuple[Tensor, Tensor]],
@@ -46,7 +58,7 @@ def features(
     outside = library.rlgan_features(
         torch.get_num_threads(), embedding_VE.data_ptr(), vocab, width, count,
         (ctypes.c_int64 * count)(*(weight.shape[1] // width for weight in weights)),
-        (ctypes.c_int64 * count)(*num_filters), _pointers(weights), _pointers(biases), int(is_mean),
+        (ctypes.c_int64 * count)(*num_filters), pointers(weights), pointers(biases), int(is_mean),
         tokens_BT.data_ptr(), completed_PRBT.data_ptr(), batch, rollouts, length, out_NF.data_ptr(),
     )  # fmt: skip
     if outside:
@@ -78,8 +90,3 @@ def highway_logits(
         output[1], logit_N.data_ptr(),
     )  # fmt: skip
     return logit_N
-
-
-def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
-    """Their addresses as a C array."""
-    return (ctypes.c_void_p * len(tensors))(*(t.data_ptr() for t in tensors))

@@ -132,3 +132,31 @@ def test_text_cnn_over_shared_prefixes(
     expected_B, expected_N = exact(tokens_BT), exact(completed_PRBT.reshape(-1, length))
     assert torch.allclose(logit_B.double(), expected_B, rtol=1e-5, atol=1e-5)
     assert torch.allclose(logit_PRB.double().flatten(), expected_N, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("highway", [True, False])
+@pytest.mark.parametrize("batch", [1, 5, 64, 70])
+def test_text_cnn_gradients(
+    kernels: str, batch: int, highway: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TextCNNConfig(embedding_size=7, windows=(1, 3, 9), filters=(6, 19, 13), highway=highway, dropout=0.4)
+    random = torch.Generator().manual_seed(0)
+    net = TextCNN(TokenSpace(50, 9), config, random).train()
+    tokens_BT, weight_B = torch.randint(50, (batch, 9), generator=random), torch.randn(batch, generator=random)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    results = []
+    for setting in (kernels, "0"):
+        monkeypatch.setenv("RLGAN_NATIVE", setting)
+        torch.manual_seed(7)  # both draw the same dropout
+        logit_B = net(tokens_BT)
+        results.append([logit_B, *torch.autograd.grad((logit_B * weight_B).sum(), list(net.parameters()))])
+    for native, plain in zip(*results, strict=True):
+        assert torch.allclose(native, plain, rtol=1e-4, atol=2e-5 * float(plain.detach().abs().max()))
+
+
+def test_windows_of_few_filters_are_trained_by_torch(kernels: str) -> None:
+    config = TextCNNConfig(windows=(1, 2), filters=(3, 8))
+    net = TextCNN(TokenSpace(50, 9), config, torch.Generator().manual_seed(0))
+    net(torch.zeros(2, 9, dtype=torch.int64)).sum().backward()
+    assert net.convolutions[0].weight.grad is not None
