@@ -117,7 +117,7 @@ class AdversarialLearner(TorchLearner):  # type: ignore[misc]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.world_size > 1:
             self._sum_gradients(parameters)
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm))
+        norm = float(_clipped_norm(parameters, max_grad_norm))
         if not math.isfinite(norm) or not math.isfinite(float(loss.detach())):
             raise NonFiniteError(
                 f"{optimizer_name}: loss {float(loss.detach())} with gradient norm {norm}. The step was not taken; the "
@@ -168,6 +168,13 @@ class AdversarialLearner(TorchLearner):  # type: ignore[misc]
             load_module(net, groups[name], name)
         for name, optimizer in self.optimizers.items():
             load_optimizer(optimizer, groups[f"optimizer_{name}"])
+
+
+def _clipped_norm(parameters: list[Tensor], max_grad_norm: float) -> Tensor:
+    """The global gradient norm before clipping; without a limit the gradients are only read."""
+    if math.isinf(max_grad_norm):
+        return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    return torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
 
 
 def cpu_copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from rlgan.native import softmax_layer
 
 _BLOCK = 128  # of the native core too (native/layers.hpp): both sum up in the same two levels
+_ACCELERATOR_CHUNKS = 256  # as many logits at once as on a CPU, whose cache is what limits it there
 _LARGEST_BELOW_ONE = 1.0 - 2.0**-24
 
 
@@ -34,13 +35,24 @@ def inverse_cdf_sample(logits_NV: Tensor, uniform_NK: Tensor) -> Tensor:
         raise ValueError(
             f"one row of uniforms a row of logits: got {logits_NV.shape[0]} and {uniform_NK.shape[0]} rows."
         )
-    num_rows, vocab_size = logits_NV.shape
-    weight_NV = torch.exp(logits_NV - logits_NV.amax(dim=1, keepdim=True))
-    if vocab_size <= 2 * _BLOCK:
-        return _first_above(weight_NV.cumsum(dim=1), uniform_NK)[0]
-    num_blocks = -(-vocab_size // _BLOCK)
-    weight_NV = torch.nn.functional.pad(weight_NV, (0, num_blocks * _BLOCK - vocab_size))
-    weight_NGW = weight_NV.view(num_rows, num_blocks, _BLOCK)
+    vocab_size = logits_NV.shape[1]
+    weight_NV = logits_NV.new_zeros(len(logits_NV), _padded(vocab_size))
+    weight_NV[:, :vocab_size] = logits_NV
+    return _sample_in_place(weight_NV, vocab_size, uniform_NK)
+
+
+def _padded(vocab_size: int) -> int:
+    """V, rounded up to whole blocks where there are several."""
+    return vocab_size if vocab_size <= 2 * _BLOCK else -(-vocab_size // _BLOCK) * _BLOCK
+
+
+def _sample_in_place(logits_NV: Tensor, vocab_size: int, uniform_NK: Tensor) -> Tensor:
+    """The draws, from logits that are followed by zeros up to whole blocks and are overwritten."""
+    used_NV = logits_NV[:, :vocab_size]
+    used_NV.sub_(used_NV.amax(dim=1, keepdim=True)).exp_()
+    if logits_NV.shape[1] <= 2 * _BLOCK:
+        return _first_above(logits_NV.cumsum(dim=1), uniform_NK)[0]
+    weight_NGW = logits_NV.view(len(logits_NV), -1, _BLOCK)
     block_NK, rest_NK = _first_above(weight_NGW.sum(dim=2).cumsum(dim=1), uniform_NK)
     inside_NKW = weight_NGW.gather(1, block_NK.unsqueeze(2).expand(-1, -1, _BLOCK)).cumsum(dim=2)
     inside_NKW = inside_NKW.flatten(0, 1)
@@ -85,9 +97,15 @@ def sample_linear(
     """
     if softmax_layer.supports(hidden_NH, weight_VH, bias_V, uniform_NK):
         return softmax_layer.sample(hidden_NH, weight_VH, bias_V, uniform_NK, temperature)
+    vocab_size = len(bias_V)
+    rows = max(1, chunk_logits * (1 if hidden_NH.device.type == "cpu" else _ACCELERATOR_CHUNKS) // vocab_size)
+    # one buffer for all chunks: fresh memory of this size costs several times the arithmetic on a CPU
+    buffer_CV = hidden_NH.new_zeros(min(rows, len(hidden_NH)), _padded(vocab_size))
     drawn = []
-    rows = max(1, chunk_logits // len(bias_V))
     for hidden, uniform in zip(hidden_NH.split(rows), uniform_NK.split(rows), strict=True):
-        logits = torch.addmm(bias_V, hidden, weight_VH.t())
-        drawn.append(inverse_cdf_sample(logits if temperature == 1.0 else logits / temperature, uniform))
+        logits = buffer_CV[: len(hidden), :vocab_size]
+        torch.addmm(bias_V, hidden, weight_VH.t(), out=logits)
+        if temperature != 1.0:
+            logits.div_(temperature)
+        drawn.append(_sample_in_place(buffer_CV[: len(hidden)], vocab_size, uniform))
     return torch.cat(drawn)

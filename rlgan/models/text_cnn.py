@@ -111,8 +111,8 @@ class TextCNN(nn.Module):
         """
         if self._is_native:
             return self._native_features(tokens_BT, None)
-        embedded_BTE = self.embedding(tokens_BT)
-        return torch.cat([self.pool(_windows(embedded_BTE, c.weight), c) for c in self.convolutions], dim=1)
+        embedded_BET = self.embedding(tokens_BT).transpose(1, 2)
+        return torch.cat([self.pool(embedded_BET, convolution) for convolution in self.convolutions], dim=1)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """The logit of "real".
@@ -246,22 +246,21 @@ def distinct_rows(rows_NT: Tensor) -> tuple[Tensor, Tensor]:
     return first_K, place_N
 
 
-def _windows(embedded_BTE: Tensor, weight_FK: Tensor) -> Tensor:
-    """[B, P, K] overlapping windows of K = w * E numbers, as a view."""
-    batch, length, width = embedded_BTE.shape
-    size_K = weight_FK.shape[1]
-    strides = (embedded_BTE.stride(0), embedded_BTE.stride(1), 1)
-    return embedded_BTE.as_strided((batch, length - size_K // width + 1, size_K), strides)
+def _filters(convolution: nn.Linear, embedding_size: int) -> Tensor:
+    """The filters as conv1d wants them."""
+    return convolution.weight.unflatten(1, (-1, embedding_size)).transpose(1, 2)
 
 
-def _max_pool(windows_BPK: Tensor, convolution: nn.Linear) -> Tensor:
+def _max_pool(embedded_BET: Tensor, convolution: nn.Linear) -> Tensor:
     """[B, F] ReLU of the maximum over windows; the bias is added once, after it."""
-    return F.relu((windows_BPK @ convolution.weight.t()).amax(dim=1) + convolution.bias)
+    convolved_BFP = F.conv1d(embedded_BET, _filters(convolution, embedded_BET.shape[1]))
+    return F.relu(convolved_BFP.amax(dim=2) + convolution.bias)
 
 
-def _mean_pool(windows_BPK: Tensor, convolution: nn.Linear) -> Tensor:
+def _mean_pool(embedded_BET: Tensor, convolution: nn.Linear) -> Tensor:
     """[B, F] mean over windows of the ReLU."""
-    return F.relu(convolution(windows_BPK)).mean(dim=1)
+    weight_FEW = _filters(convolution, embedded_BET.shape[1])
+    return F.relu(F.conv1d(embedded_BET, weight_FEW, convolution.bias)).mean(dim=2)
 
 
 _POOLING = {"max": _max_pool, "mean": _mean_pool}

@@ -12,11 +12,13 @@ struct RowMajor {  // a[r][k] of a matrix with `step` columns
     int64_t step;
     int64_t row() const { return step; }
     int64_t depth() const { return 1; }
+    static void prefetch(const float*) {}
 };
 struct ColumnMajor {  // a[k][r]
     int64_t step;
     int64_t row() const { return 1; }
     int64_t depth() const { return step; }
+    static void prefetch(const float* a) { __builtin_prefetch(a + 32); }  // what later tiles need of this row
 };
 
 // acc[r] += sum over k of a[r][k] * b[k * b_step .. + WIDTH], r < HEIGHT
@@ -35,6 +37,7 @@ RLGAN_INLINE void wide_tile(const float* a, Steps steps, const float* b, int64_t
             RLGAN_UNROLL
             for (int i = 0; i < BREADTH; i++) acc[r][i] += x[r] * column[i];
         }
+        Steps::prefetch(a0);
         a0 += steps.depth(), a3 += steps.depth();
         b += b_step;
     }
@@ -136,23 +139,26 @@ static void highway_gradient_inside(const HighwayTraining& in, const float* grad
     }
 }
 
-// Gradients of inputs [begin, end): grad_x = (1 - gate) grad_y + W_g' grad_gate + W_h' grad_transform.
+// Gradients of inputs [begin, end): grad_x = (1 - gate) grad_y + W_g' grad_gate + W_h' grad_transform, over a few rows of
+// the weights at a time, because a tile reads a narrow strip of every row.
 static void highway_gradient_input(const HighwayTraining& in, const float* grad_y, const float* grad_gate,
                                    const float* grad_transform, int64_t begin, int64_t end, float* grad_x) {
-    const int64_t F = in.num_features, S = in.padded;
-    for (int64_t first = begin; first < end; first += HEIGHT) {
-        const int64_t f = inside(first, end);
-        for (int64_t s = 0; s < S; s += WIDTH) {
-            Vec acc[HEIGHT][BREADTH];
-            for (int r = 0; r < HEIGHT; r++)
-                for (int i = 0; i < BREADTH; i++) {
-                    const int64_t at = (f + r) * S + s + i * LANES;
-                    acc[r][i] = (1.0f - load(in.gate + at)) * load(grad_y + at);
-                }
-            wide_tile(in.gate_weight + f, ColumnMajor{F}, grad_gate + s, S, F, acc);
-            wide_tile(in.transform_weight + f, ColumnMajor{F}, grad_transform + s, S, F, acc);
-            for (int64_t r = first - f; r < HEIGHT; r++)
-                for (int i = 0; i < BREADTH; i++) store(grad_x + (f + r) * S + s + i * LANES, acc[r][i]);
+    const int64_t F = in.num_features, S = in.padded, strip = 64;
+    for (int64_t at = begin * S; at < end * S; at += LANES) store(grad_x + at, (1.0f - load(in.gate + at)) * load(grad_y + at));
+    for (int64_t k = 0; k < F; k += strip) {
+        const int64_t rows = F - k < strip ? F - k : strip;
+        for (int64_t first = begin; first < end; first += HEIGHT) {
+            const int64_t f = inside(first, end);
+            for (int64_t s = 0; s < S; s += WIDTH) {
+                Vec acc[HEIGHT][BREADTH] = {};
+                wide_tile(in.gate_weight + k * F + f, ColumnMajor{F}, grad_gate + k * S + s, S, rows, acc);
+                wide_tile(in.transform_weight + k * F + f, ColumnMajor{F}, grad_transform + k * S + s, S, rows, acc);
+                for (int64_t r = first - f; r < HEIGHT; r++)
+                    for (int i = 0; i < BREADTH; i++) {
+                        float* out = grad_x + (f + r) * S + s + i * LANES;
+                        store(out, load(out) + acc[r][i]);
+                    }
+            }
         }
     }
 }
