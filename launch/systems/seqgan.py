@@ -131,7 +131,7 @@ class SeqGANSystem(System):
         Raises:
             DataError: if the oracle is to draw too few.
         """
-        if run.data.data is not None:
+        if run.data.data is not None or run.data.builtin != "oracle":
             return False
         load_oracle(run.data)
         if run.data.oracle_sequences < smallest:

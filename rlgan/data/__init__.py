@@ -1,7 +1,9 @@
-"""Corpora, vocabularies and the oracle: one TokenSource each."""
+"""Corpora, vocabularies, the oracle and the grammar: one TokenSource each."""
 
 from rlgan.data.config import CorpusConfig
 from rlgan.data.corpus import read_integer_sequences
+from rlgan.data.grammar import Grammar
+from rlgan.data.grammar_source import GrammarSource
 from rlgan.data.inspect import CorpusReport, inspect_corpus, render_report
 from rlgan.data.oracle import Oracle
 from rlgan.data.oracle_source import OracleSource
@@ -12,6 +14,8 @@ from rlgan.data.vocabulary import Vocabulary
 __all__ = [
     "CorpusConfig",
     "CorpusReport",
+    "Grammar",
+    "GrammarSource",
     "Oracle",
     "OracleSource",
     "TextSource",

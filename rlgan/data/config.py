@@ -13,7 +13,7 @@ LongLines = Literal["drop", "truncate"]
 
 
 class CorpusConfig(BaseModel):
-    """What `rlgan train` learns from: a file of the user's, or the built-in SeqGAN oracle.
+    """What `rlgan train` learns from: a file of the user's, or the built-in SeqGAN oracle or grammar.
 
     Example:
         `CorpusConfig()` is the SeqGAN oracle task: 10,000 sequences of 20 tokens of 5,000.
@@ -39,9 +39,9 @@ class CorpusConfig(BaseModel):
         None,
         ge=1,
         le=10_000,
-        description="Positions of a sequence, in tokens. None (default): 20 for the oracle (the SeqGAN paper); with "
-        "--fixed-length the commonest line length; else the longest line if that is at most 32 tokens, and otherwise "
-        "the smallest length that holds 95% of the lines whole, at most 256 (rlgan's choice).",
+        description="Positions of a sequence, in tokens. None (default): 20 for the oracle (the SeqGAN paper), 16 for "
+        "the grammar; with --fixed-length the commonest line length; else the longest line if that is at most 32 "
+        "tokens, and otherwise the smallest length that holds 95% of the lines whole, at most 256 (rlgan's choice).",
     )
     fixed_length: bool = Field(
         False,
@@ -95,6 +95,20 @@ class CorpusConfig(BaseModel):
         description="Number of ids. None (default): 5000 for the oracle (the SeqGAN paper), the largest id + 1 for "
         "integer files (an end token comes on top). Word, char and bpe texts have max_vocab and bpe_size instead.",
     )
+    builtin: Literal["oracle", "grammar"] = Field(
+        "oracle",
+        description="What is learned from without a data file: the SeqGAN oracle, or a small probabilistic grammar of "
+        "sentences whose true conditional probabilities are known (for filling in blanks).",
+    )
+    grammar_seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of the sentences drawn from the grammar (default 0)."
+    )
+    grammar_sequences: int = Field(
+        10_000, ge=1, le=10_000_000, description="Training sentences drawn from the grammar (default 10,000)."
+    )
+    grammar_held_out: int = Field(
+        2_000, ge=0, le=10_000_000, description="Held-out sentences drawn from the grammar (default 2,000)."
+    )
     oracle_file: Path | None = Field(
         None,
         description="safetensors file of an oracle (names and shapes: rlgan.data.oracle). None (default) draws one "
@@ -138,6 +152,12 @@ class CorpusConfig(BaseModel):
             raise ValueError("oracle_file needs tokens integers (or no data): an oracle scores ids, not text.")
         if self.oracle_file is not None and self.data is not None and not self.fixed_length:
             raise ValueError("oracle_file needs fixed_length: an oracle's sequences have no end token.")
+        if (
+            self.data is None
+            and self.builtin == "grammar"
+            and (self.vocab_size is not None or self.oracle_file is not None)
+        ):
+            raise ValueError("vocab_size and oracle_file are for the oracle; the grammar has words of its own.")
         if self.data is None and self.tokens != "word":
             raise ValueError(f"tokens {self.tokens} needs a data file; the oracle has bare ids.")
         return self

@@ -1,6 +1,7 @@
 """From a configuration to the sequences that a run learns from."""
 
 from rlgan.data.config import CorpusConfig
+from rlgan.data.grammar_source import load_grammar_source
 from rlgan.data.oracle_source import load_oracle_source
 from rlgan.data.prepare import prepare_corpus
 from rlgan.errors import DataError
@@ -8,7 +9,7 @@ from rlgan.types import TokenSource
 
 
 def load_source(config: CorpusConfig, tokenizer_json: str | None = None) -> TokenSource:
-    """Read and check the data, or draw it from the oracle.
+    """Read and check the data, or draw it from the oracle or the grammar.
 
     Args:
         config: what to read and how.
@@ -20,6 +21,8 @@ def load_source(config: CorpusConfig, tokenizer_json: str | None = None) -> Toke
     Raises:
         DataError: if the data cannot be read or is not what training needs.
     """
+    if config.data is None and config.builtin == "grammar":
+        return load_grammar_source(config)
     if config.data is None:
         if tokenizer_json is not None:
             raise DataError("the checkpoint has a vocabulary and the oracle has none. Give --data as at the start.")

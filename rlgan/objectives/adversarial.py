@@ -1,6 +1,6 @@
 """Discriminator losses, on logits that are high for real."""
 
-# B sequences
+# B sequences, T positions
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,3 +22,30 @@ def binary_cross_entropy(logit_real_B: Tensor, logit_fake_B: Tensor) -> Tensor:
         Scalar, nats; log 2 for a discriminator that knows nothing.
     """
     return 0.5 * (F.softplus(-logit_real_B).mean() + F.softplus(logit_fake_B).mean())
+
+
+def per_token_binary_cross_entropy(
+    logit_real_BT: Tensor, logit_fake_BT: Tensor, real_mask_BT: Tensor, fake_mask_BT: Tensor
+) -> Tensor:
+    """The discriminator loss of MaskGAN (arXiv:1801.07736, Eq. 7): one verdict on every token that was filled in.
+
+        loss = 1/2 ( - mean_{masked real} log D_t - mean_{masked fake} log(1 - D_t) )
+
+    Reduction: mean over the masked positions of each half, then their mean, as in the released code
+    (model_losses.py:33-47); positions that were given count for nothing.
+
+    Args:
+        logit_real_BT: [B, T] logits of real tokens, high for real.
+        logit_fake_BT: [B', T] logits of generated ones.
+        real_mask_BT: [B, T] bool, True where a real token stands at a blank.
+        fake_mask_BT: [B', T] bool, True where a generated one does.
+
+    Returns:
+        Scalar, nats; log 2 for a discriminator that knows nothing.
+
+    Raises:
+        ValueError: if one half has no blank.
+    """
+    if not bool(real_mask_BT.any()) or not bool(fake_mask_BT.any()):
+        raise ValueError("real_mask_BT and fake_mask_BT must each keep at least one position; got none.")
+    return binary_cross_entropy(logit_real_BT[real_mask_BT], logit_fake_BT[fake_mask_BT])

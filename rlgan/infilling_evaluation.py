@@ -1,0 +1,153 @@
+"""Every figure that a generator of fills is judged by: one protocol for training, reports and comparisons.
+
+Texts are held-out ones (training texts where nothing is held out), with blanks drawn from the seed. Where the source is
+the grammar, fills are scored by their true conditional probability: a word that the grammar cannot put there counts as
+one that replaced a real one, which happens to a word in a thousand (`NOISE`), so that every fill has a finite score.
+"""
+
+# N sequences, T positions
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rlgan.blanks import BlankConfig, chosen, draw_blanks
+from rlgan.data.grammar_source import GrammarSource
+from rlgan.fills import fill_blanks
+from rlgan.metrics.diversity import distinct_n
+from rlgan.metrics.infilling import blank_nll, perplexity
+from rlgan.metrics.sequences import sequences_of
+from rlgan.models.infilling import InfillingGenerator, LanguageModel
+from rlgan.seeding import torch_generator
+from rlgan.types import TokenSource
+
+NOISE = 1e-3
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class InfillingEvaluation:
+    """What was found, and of which fills.
+
+    Attributes:
+        figures: values by TensorBoard tag (docs/tensorboard.md says what each is).
+        real_NT: [N, T] int64 ids of the real texts.
+        blank_NT: [N, T] bool.
+        filled_NT: [N, T] int64 ids.
+    """
+
+    figures: dict[str, float]
+    real_NT: Tensor
+    blank_NT: Tensor
+    filled_NT: Tensor
+
+
+def evaluate_infilling(
+    generator: InfillingGenerator,
+    language_model: LanguageModel,
+    source: TokenSource,
+    blanks: BlankConfig,
+    num_samples: int,
+    seed: int,
+    rate: float | None = None,
+    temperature: float = 1.0,
+) -> InfillingEvaluation:
+    """Fill the blanks of held-out texts, and judge the fills and the generator.
+
+    Args:
+        generator: on the CPU.
+        language_model: as it was when its own training ended.
+        source: what the texts come from.
+        blanks: which words are hidden.
+        num_samples: texts, each with its own blanks; texts come again where there are fewer.
+        seed: of blanks and fills; equal seeds have equal blanks at every temperature.
+        rate: share of blanks; None: `blanks.rate`.
+        temperature: divides the logits while filling; likelihoods are always those of the generator itself.
+
+    Returns:
+        The figures and the fills.
+    """
+    space = source.space
+    texts_NT = source.held_out_NT if len(source.held_out_NT) else source.train_NT
+    real_NT = texts_NT[torch.arange(num_samples) % len(texts_NT)]
+    random = torch_generator(seed, "evaluation blanks")
+    blank_NT = draw_blanks(blanks, real_NT, space, blanks.rate if rate is None else rate, random)
+    uniform_NT = torch.rand(real_NT.shape, generator=random)
+    chunks = zip(real_NT.split(_CHUNK), blank_NT.split(_CHUNK), uniform_NT.split(_CHUNK), strict=True)
+    filled_NT = torch.cat([fill_blanks(generator, *chunk, temperature) for chunk in chunks])
+    real_mask_NT, fill_mask_NT = chosen(real_NT, blank_NT, space), chosen(filled_NT, blank_NT, space)
+    fill_nll = blank_nll(log_prob_of(generator), filled_NT, blank_NT, fill_mask_NT)
+    nll_mask = blank_nll(log_prob_of(generator), real_NT, blank_NT, real_mask_NT)
+    figures = {"gen/nll_mask": nll_mask, "eval/masked_perplexity": perplexity(nll_mask), "gen/entropy": fill_nll}
+    figures |= _language_model_figures(language_model, real_NT, filled_NT, blank_NT, real_mask_NT, fill_mask_NT)
+    figures |= _unique_figures(real_NT, filled_NT, source)
+    if isinstance(source, GrammarSource):
+        figures |= grammar_figures(source, filled_NT, blank_NT, fill_mask_NT, fill_nll)
+    return InfillingEvaluation(figures, real_NT, blank_NT, filled_NT)
+
+
+def log_prob_of(generator: InfillingGenerator) -> Callable[[Tensor, Tensor], Tensor]:
+    """The generator as `blank_nll` wants it.
+
+    Args:
+        generator: any.
+
+    Returns:
+        Ids and blanks -> log-probabilities at blanks.
+    """
+    return lambda tokens_BT, blank_BT: generator.log_prob_and_entropy(tokens_BT, blank_BT)[0]
+
+
+def grammar_figures(
+    source: GrammarSource, filled_NT: Tensor, blank_NT: Tensor, mask_NT: Tensor, fill_nll: float
+) -> dict[str, float]:
+    """What the grammar says of fills.
+
+    Args:
+        source: the grammar.
+        filled_NT: [N, T] int64 ids.
+        blank_NT: [N, T] bool.
+        mask_NT: [N, T] bool, which tokens were chosen.
+        fill_nll: mean of -log G over them, nats.
+
+    Returns:
+        The share of grammatical texts; the true conditional log-likelihood per blank; the divergence
+        KL(G || truth) per blank, which is what is left of it when diversity is accounted for (nats).
+    """
+    true_N = source.fill_log_prob(filled_NT, blank_NT, NOISE)
+    true_log_prob = float(true_N.sum() / mask_NT.sum())
+    return {
+        "eval/grammatical": float(source.is_grammatical(filled_NT, blank_NT).double().mean()),
+        "eval/true_log_likelihood": true_log_prob,
+        "eval/divergence": -fill_nll - true_log_prob,
+    }
+
+
+def _language_model_figures(
+    language_model: LanguageModel,
+    real_NT: Tensor,
+    filled_NT: Tensor,
+    blank_NT: Tensor,
+    real_mask_NT: Tensor,
+    fill_mask_NT: Tensor,
+) -> dict[str, float]:
+    """Perplexity of the first language model on the words at blanks: real ones, and fills."""
+
+    def log_prob(tokens_BT: Tensor, _: Tensor) -> Tensor:
+        return language_model.log_prob(tokens_BT)
+
+    return {
+        "eval/lm_real_perplexity": perplexity(blank_nll(log_prob, real_NT, blank_NT, real_mask_NT)),
+        "eval/lm_fill_perplexity": perplexity(blank_nll(log_prob, filled_NT, blank_NT, fill_mask_NT)),
+    }
+
+
+def _unique_figures(real_NT: Tensor, filled_NT: Tensor, source: TokenSource) -> dict[str, float]:
+    """Distinct n-grams of the filled-in texts and of the real ones."""
+    orders = (2, 3, 4)
+    filled = distinct_n(sequences_of(filled_NT, source.space), orders)
+    real = distinct_n(sequences_of(real_NT, source.space), orders)
+    figures = {f"eval/distinct_{n}": value for n, value in filled.items()}
+    return figures | {f"eval/real_distinct_{n}": value for n, value in real.items()}

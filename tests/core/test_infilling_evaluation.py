@@ -1,0 +1,78 @@
+"""Figures of fills: perplexities by hand, the grammar's truth, gradient variance."""
+
+import math
+
+import pytest
+import torch
+
+from rlgan.blanks import BlankConfig
+from rlgan.data import GrammarSource
+from rlgan.infilling_evaluation import evaluate_infilling
+from rlgan.metrics.infilling import blank_nll, perplexity, total_variance
+from rlgan.models.infilling import InfillingGenerator, LanguageModel
+from rlgan.models.seq2seq import Seq2SeqConfig
+
+SIZES = Seq2SeqConfig(size=8)
+
+
+def test_masked_perplexity_by_hand() -> None:
+    """Four blanks count with probabilities 1/2, 1/4, 1/8 and 1/16: 10/4 bits, perplexity 2^2.5."""
+    log_prob = torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 99.0]]).neg() * math.log(2)
+    mask = torch.tensor([[False, True, True], [True, True, False]])
+    tokens = torch.arange(6).view(2, 3)
+
+    def score(tokens_BT: torch.Tensor, blank_BT: torch.Tensor) -> torch.Tensor:
+        return log_prob[tokens_BT[:, 0] // 3]
+
+    nll = blank_nll(score, tokens, mask, mask, chunk_rows=1)
+    assert perplexity(nll) == pytest.approx(2**2.5)
+    assert perplexity(1e6) == math.inf
+
+
+def test_total_variance_by_hand() -> None:
+    assert total_variance(torch.tensor([[0.0, 1.0], [2.0, 5.0]])) == 2.0 + 8.0
+    with pytest.raises(ValueError, match="at least 2"):
+        total_variance(torch.zeros(1, 4))
+
+
+def nets(source: GrammarSource) -> tuple[InfillingGenerator, LanguageModel]:
+    random = torch.Generator().manual_seed(0)
+    return InfillingGenerator(source.space, SIZES, random), LanguageModel(source.space, SIZES, random)
+
+
+def test_an_untrained_generator_is_near_uniform_and_not_grammatical() -> None:
+    source = GrammarSource(length=8, num_train=50, num_held_out=60, seed=0)
+    generator, language_model = nets(source)
+    found = evaluate_infilling(generator, language_model, source, BlankConfig(), 100, seed=1)
+    size = source.space.vocab_size
+    assert found.filled_NT.shape == (100, 8) and torch.equal(found.real_NT[60:], source.held_out_NT[:40])
+    assert found.figures["eval/masked_perplexity"] == pytest.approx(size, rel=0.1)
+    assert found.figures["eval/lm_fill_perplexity"] == pytest.approx(size, rel=0.1)
+    assert found.figures["gen/entropy"] == pytest.approx(math.log(size), abs=0.05)
+    assert found.figures["eval/grammatical"] < 0.1
+    assert torch.equal(found.filled_NT[~found.blank_NT], found.real_NT[~found.blank_NT])
+
+
+def test_the_truth_of_the_real_words_is_the_ceiling() -> None:
+    """Scored in place of fills, real words are grammatical, and their divergence is 0 for a generator that is true."""
+    source = GrammarSource(length=8, num_train=50, num_held_out=60, seed=0)
+    found = evaluate_infilling(*nets(source), source, BlankConfig(), 60, seed=1)
+    real = source.fill_log_prob(found.real_NT, found.blank_NT, 1e-3)
+    assert bool(source.is_grammatical(found.real_NT, found.blank_NT).all())
+    per_blank = float(real.sum() / found.blank_NT.sum())
+    assert -3 < per_blank < -1
+    fills = source.fill_log_prob(found.filled_NT, found.blank_NT, 1e-3)
+    assert found.figures["eval/true_log_likelihood"] == pytest.approx(float(fills.sum() / found.blank_NT.sum()))
+    assert found.figures["eval/divergence"] == pytest.approx(
+        -found.figures["gen/entropy"] - found.figures["eval/true_log_likelihood"]
+    )
+    assert found.figures["eval/true_log_likelihood"] < per_blank - 1
+
+
+@pytest.mark.parametrize("kind", ["random", "everything"])
+def test_other_kinds_of_blanks(kind: str) -> None:
+    source = GrammarSource(length=8, num_train=50, num_held_out=60, seed=0)
+    found = evaluate_infilling(*nets(source), source, BlankConfig(kind=kind), 60, seed=1, rate=0.5)
+    assert all(math.isfinite(value) for value in found.figures.values())
+    if kind == "everything":
+        assert bool(found.blank_NT.all())
