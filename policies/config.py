@@ -261,7 +261,7 @@ class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
         """
         super().validate()
         training = getattr(self.hyperparameters, "discriminator_training", None)
-        if training is not None and training.overlap and self.num_discriminator_learners == 0:
+        if getattr(training, "overlap", False) and self.num_discriminator_learners == 0:
             raise ConfigError(
                 "training.discriminator_training.overlap: the discriminator can only be retrained beside the rollouts "
                 "in a process of its own; set num_discriminator_learners to 1."

@@ -2,6 +2,8 @@
 
 # B sequences, T positions
 
+from collections.abc import Callable
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -24,8 +26,8 @@ class LikelihoodConfig(BaseModel):
     max_grad_norm: float = Field(5.0, gt=0, description="Clip of the global gradient norm (released SeqGAN: 5).")
 
 
-class LikelihoodLearner(AdversarialLearner):
-    """A learner whose net "generator" can be fitted to real sequences with the optimiser "likelihood"."""
+class TrainingDataLearner(AdversarialLearner):
+    """A learner that keeps the real sequences and can go through them."""
 
     train_NT: Tensor
 
@@ -37,8 +39,31 @@ class LikelihoodLearner(AdversarialLearner):
         """
         self.train_NT = train_NT
 
-    def likelihood_epoch(self, epoch: int) -> dict[str, float]:
+    def one_pass(
+        self, purpose: str, epoch: int, batch_size: int, step: Callable[[Tensor], tuple[float, float]]
+    ) -> dict[str, float]:
         """One pass over the training sequences, in an order drawn from the seed of the run and the epoch.
+
+        Args:
+            purpose: what the pass is for: two purposes have different orders.
+            epoch: which pass this is.
+            batch_size: sequences of a step; a last batch of fewer sequences than learners is left out.
+            step: takes [B, T] ids of a whole batch; returns this learner's part of its loss, and the gradient norm.
+
+        Returns:
+            This learner's part of the mean loss (all parts add up) and of the mean gradient norm.
+        """
+        order = torch.randperm(len(self.train_NT), generator=torch_generator(self.config.seed, purpose, epoch))
+        batches = [rows for rows in order.split(batch_size) if len(rows) >= self.world_size]
+        losses, norms = zip(*(step(self.train_NT[rows]) for rows in batches), strict=True)
+        return {"loss": sum(losses) / len(losses), "grad_norm": sum(norms) / len(norms) / self.world_size}
+
+
+class LikelihoodLearner(TrainingDataLearner):
+    """A learner whose net "generator" can be fitted to real sequences with the optimiser "likelihood"."""
+
+    def likelihood_epoch(self, epoch: int) -> dict[str, float]:
+        """One pass over the training sequences.
 
         Args:
             epoch: which pass this is.
@@ -47,16 +72,7 @@ class LikelihoodLearner(AdversarialLearner):
             This learner's part of the mean loss (nats per token, all parts add up) and of the mean gradient norm.
         """
         config: LikelihoodConfig = self.config.hyperparameters.likelihood
-        order = torch.randperm(
-            len(self.train_NT), generator=torch_generator(self.config.seed, "likelihood order", epoch)
-        )
-        batches = [rows for rows in order.split(config.batch_size) if len(rows) >= self.world_size]
-        losses, norms = [], []
-        for rows in batches:
-            loss, norm = self.likelihood_step(self.train_NT[rows])
-            losses.append(loss)
-            norms.append(norm)
-        return {"loss": sum(losses) / len(losses), "grad_norm": sum(norms) / len(norms) / self.world_size}
+        return self.one_pass("likelihood order", epoch, config.batch_size, self.likelihood_step)
 
     def likelihood_step(self, tokens_BT: Tensor) -> tuple[float, float]:
         """One optimiser step on the mean cross-entropy of one batch.

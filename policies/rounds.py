@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from rlgan.fills import FillBatch
 from rlgan.types import RolloutBatch, TokenSpace
 
 
@@ -50,7 +51,7 @@ class RoundReport:
     phase_rounds: int = 0
     figures: dict[str, float] = field(default_factory=dict)
     histograms: dict[str, Tensor] = field(default_factory=dict)
-    batch: RolloutBatch | None = None
+    batch: RolloutBatch | FillBatch | None = None
     seconds: float = 0.0
 
 
