@@ -7,7 +7,9 @@ import gymnasium
 
 from rlgan.envs.image import ImageEnv
 from rlgan.envs.image_vector import ImageVectorEnv
-from rlgan.envs.one_hot import OneHotLastToken, OneHotLastTokenVector
+from rlgan.envs.infilling import InfillingEnv
+from rlgan.envs.infilling_vector import InfillingVectorEnv
+from rlgan.envs.one_hot import OneHotLastToken, OneHotLastTokenVector, OneHotText, OneHotTextVector
 from rlgan.envs.token import TokenEnv
 from rlgan.envs.token_vector import TokenVectorEnv
 
@@ -15,6 +17,11 @@ gymnasium.register(
     id="rlgan/Token-v0",
     entry_point="rlgan.envs.token:make_token_env",
     vector_entry_point="rlgan.envs.token_vector:make_token_vector_env",
+)
+gymnasium.register(
+    id="rlgan/Infilling-v0",
+    entry_point="rlgan.envs.infilling:make_infilling_env",
+    vector_entry_point="rlgan.envs.infilling_vector:make_infilling_vector_env",
 )
 gymnasium.register(
     id="rlgan/BinaryImage-v0",
@@ -27,4 +34,15 @@ gymnasium.register(
     vector_entry_point="rlgan.envs.image_vector:make_categorical_image_vector_env",
 )
 
-__all__ = ["ImageEnv", "ImageVectorEnv", "OneHotLastToken", "OneHotLastTokenVector", "TokenEnv", "TokenVectorEnv"]
+__all__ = [
+    "ImageEnv",
+    "ImageVectorEnv",
+    "InfillingEnv",
+    "InfillingVectorEnv",
+    "OneHotLastToken",
+    "OneHotLastTokenVector",
+    "OneHotText",
+    "OneHotTextVector",
+    "TokenEnv",
+    "TokenVectorEnv",
+]

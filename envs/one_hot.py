@@ -93,3 +93,70 @@ def _token_space_of(env: Any) -> TokenSpace:
 def _one_hot_space(space: TokenSpace) -> gymnasium.spaces.Box:
     """[V] numbers in [0, 1]."""
     return gymnasium.spaces.Box(0.0, 1.0, (space.vocab_size,), np.float32)
+
+
+class OneHotText(gymnasium.ObservationWrapper, gymnasium.utils.RecordConstructorArgs):  # type: ignore[misc]
+    """Shows an `InfillingEnv` as the one-hot of every position and of which blank is next: Box(0, 1, (T (V + 2),)).
+
+    A position is one of V tokens or an unfilled blank; the last T numbers mark the blank to be filled.
+    """
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        gymnasium.utils.RecordConstructorArgs.__init__(self)
+        gymnasium.ObservationWrapper.__init__(self, env)
+        self._token_space = _token_space_of(env.unwrapped)
+        self.observation_space = _one_hot_text_space(self._token_space)
+
+    def observation(self, observation: dict[str, Any]) -> Floats:
+        """The one-hot text.
+
+        Args:
+            observation: what `InfillingEnv` shows.
+
+        Returns:
+            [T (V + 2)] float32.
+        """
+        tokens_1T, position_1 = observation["tokens"][None], np.asarray([observation["position"]])
+        return one_hot_text(tokens_1T, position_1, self._token_space).squeeze(0)
+
+
+class OneHotTextVector(gymnasium.vector.VectorObservationWrapper):  # type: ignore[misc]
+    """Shows an `InfillingVectorEnv` as the one-hots of its texts: Box(0, 1, (B, T (V + 2)))."""
+
+    def __init__(self, env: gymnasium.vector.VectorEnv) -> None:
+        super().__init__(env)
+        self._token_space = _token_space_of(env.unwrapped)
+        self.single_observation_space = _one_hot_text_space(self._token_space)
+        self.observation_space = batch_space(self.single_observation_space, env.num_envs)
+
+    def observations(self, observations: dict[str, Any]) -> Floats:
+        """The one-hot text of every row.
+
+        Args:
+            observations: what `InfillingVectorEnv` shows.
+
+        Returns:
+            [B, T (V + 2)] float32.
+        """
+        return one_hot_text(observations["tokens"], observations["position"], self._token_space)
+
+
+def one_hot_text(tokens_BT: npt.NDArray[np.int64], position_B: npt.NDArray[np.int64], space: TokenSpace) -> Floats:
+    """Texts with blanks as numbers.
+
+    Args:
+        tokens_BT: [B, T] ids, -1 at unfilled blanks.
+        position_B: [B] the blank to be filled, T where there is none.
+        space: what a sequence of tokens is.
+
+    Returns:
+        [B, T (V + 2)] float32: T one-hots of V + 1 (the last: unfilled), then the one-hot of the position.
+    """
+    text_BTV = np.eye(space.vocab_size + 1, dtype=np.float32)[tokens_BT]  # -1 is the last row
+    next_BT = np.eye(space.length + 1, dtype=np.float32)[position_B][:, : space.length]
+    return np.concatenate([text_BTV.reshape(len(tokens_BT), -1), next_BT], axis=1)
+
+
+def _one_hot_text_space(space: TokenSpace) -> gymnasium.spaces.Box:
+    """[T (V + 2)] numbers in [0, 1]."""
+    return gymnasium.spaces.Box(0.0, 1.0, (space.length * (space.vocab_size + 2),), np.float32)

@@ -113,17 +113,18 @@ class InfillingDiscriminatorLearner(AdversarialLearner):
         """One step; figures are this learner's share of the mean."""
         net, space = self.nets[DISCRIMINATOR], self.config.space
         real_BT, fake_BT, blank_BT = map(self.shard, (fills.real_NT, fills.tokens_NT, fills.blank_NT))
-        share = len(real_BT) / len(fills.real_NT)
+        masks = [chosen(texts, fills.blank_NT, space) for texts in (fills.real_NT, fills.tokens_NT)]
+        real_mask_BT, fake_mask_BT = map(self.shard, masks)
+        real_share, fake_share = (float(self.shard(mask).sum() / mask.sum()) for mask in masks)
         logit_real_BT, logit_fake_BT = net(torch.cat([real_BT, fake_BT]), blank_BT.repeat(2, 1)).chunk(2)
-        real_mask_BT, fake_mask_BT = chosen(real_BT, blank_BT, space), chosen(fake_BT, blank_BT, space)
-        loss = share * net.loss(logit_real_BT, logit_fake_BT, real_mask_BT, fake_mask_BT)  # type: ignore[operator]
+        loss = net.loss(logit_real_BT, logit_fake_BT, real_mask_BT, fake_mask_BT, real_share, fake_share)  # type: ignore[operator]
         norm = self.descend(DISCRIMINATOR, loss)
         real_N, fake_N = logit_real_BT.detach()[real_mask_BT], logit_fake_BT.detach()[fake_mask_BT]
         return {
             "loss": float(loss.detach()),
-            "acc_real": share * float((real_N > 0).float().mean()),
-            "acc_fake": share * float((fake_N < 0).float().mean()),
-            "logit_gap": share * float(real_N.mean() - fake_N.mean()),
+            "acc_real": real_share * float((real_N > 0).float().mean()),
+            "acc_fake": fake_share * float((fake_N < 0).float().mean()),
+            "logit_gap": float(real_share * real_N.mean() - fake_share * fake_N.mean()),
             "grad_norm": norm / self.world_size,
         }
 
@@ -140,7 +141,8 @@ class InfillingDiscriminatorLearner(AdversarialLearner):
         """
         config: InfillingTrainingConfig = self.config.hyperparameters.discriminator_training
         batch = [self.shard(rows) for rows in (tokens_BT, blank_BT, return_BT)]
-        share, losses = len(batch[0]) / len(tokens_BT), []
+        mask_BT = chosen(tokens_BT, blank_BT, self.config.space)
+        share, losses = float(self.shard(mask_BT).sum() / mask_BT.sum()), []
         for _ in range(config.critic_steps):
             loss = share * self.nets[DISCRIMINATOR].critic_loss(*batch)  # type: ignore[operator]
             self.descend(CRITIC, loss)

@@ -78,13 +78,13 @@ def evaluate_infilling(
     chunks = zip(real_NT.split(_CHUNK), blank_NT.split(_CHUNK), uniform_NT.split(_CHUNK), strict=True)
     filled_NT = torch.cat([fill_blanks(generator, *chunk, temperature) for chunk in chunks])
     real_mask_NT, fill_mask_NT = chosen(real_NT, blank_NT, space), chosen(filled_NT, blank_NT, space)
-    fill_nll = blank_nll(log_prob_of(generator), filled_NT, blank_NT, fill_mask_NT)
+    entropy = -blank_nll(_entropy_of(generator), filled_NT, blank_NT, fill_mask_NT)
     nll_mask = blank_nll(log_prob_of(generator), real_NT, blank_NT, real_mask_NT)
-    figures = {"gen/nll_mask": nll_mask, "eval/masked_perplexity": perplexity(nll_mask), "gen/entropy": fill_nll}
+    figures = {"gen/nll_mask": nll_mask, "eval/masked_perplexity": perplexity(nll_mask), "gen/entropy": entropy}
     figures |= _language_model_figures(language_model, real_NT, filled_NT, blank_NT, real_mask_NT, fill_mask_NT)
     figures |= _unique_figures(real_NT, filled_NT, source)
     if isinstance(source, GrammarSource):
-        figures |= grammar_figures(source, filled_NT, blank_NT, fill_mask_NT, fill_nll)
+        figures |= grammar_figures(source, filled_NT, blank_NT, fill_mask_NT, entropy)
     return InfillingEvaluation(figures, real_NT, blank_NT, filled_NT)
 
 
@@ -100,8 +100,13 @@ def log_prob_of(generator: InfillingGenerator) -> Callable[[Tensor, Tensor], Ten
     return lambda tokens_BT, blank_BT: generator.log_prob_and_entropy(tokens_BT, blank_BT)[0]
 
 
+def _entropy_of(generator: InfillingGenerator) -> Callable[[Tensor, Tensor], Tensor]:
+    """The entropy of what every blank is drawn from, where `blank_nll` wants a log-probability."""
+    return lambda tokens_BT, blank_BT: generator.log_prob_and_entropy(tokens_BT, blank_BT)[1]
+
+
 def grammar_figures(
-    source: GrammarSource, filled_NT: Tensor, blank_NT: Tensor, mask_NT: Tensor, fill_nll: float
+    source: GrammarSource, filled_NT: Tensor, blank_NT: Tensor, mask_NT: Tensor, entropy: float
 ) -> dict[str, float]:
     """What the grammar says of fills.
 
@@ -110,7 +115,7 @@ def grammar_figures(
         filled_NT: [N, T] int64 ids.
         blank_NT: [N, T] bool.
         mask_NT: [N, T] bool, which tokens were chosen.
-        fill_nll: mean of -log G over them, nats.
+        entropy: of the generator where they were drawn, nats per blank.
 
     Returns:
         The share of grammatical texts; the true conditional log-likelihood per blank; the divergence
@@ -121,7 +126,7 @@ def grammar_figures(
     return {
         "eval/grammatical": float(source.is_grammatical(filled_NT, blank_NT).double().mean()),
         "eval/true_log_likelihood": true_log_prob,
-        "eval/divergence": -fill_nll - true_log_prob,
+        "eval/divergence": -entropy - true_log_prob,
     }
 
 

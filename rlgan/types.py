@@ -102,6 +102,17 @@ class CompletionCritic(Protocol):
         ...
 
 
+class InfillingRewardFn(Protocol):
+    """The learned critic of every token at a blank, as an environment sees it."""
+
+    def __call__(self, tokens_BT: Tensor, blank_BT: Tensor) -> Tensor:
+        """Reward of every token: [B, T] int64 ids and [B, T] bool blanks -> [B, T] float, to be maximised.
+
+        The reward at t may depend on the words that are given and on tokens up to t, not on fills after t.
+        """
+        ...
+
+
 class TokenPolicy(Protocol):
     """An autoregressive policy over tokens. A state is a tuple of tensors whose first axis is the rows."""
 

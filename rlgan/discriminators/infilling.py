@@ -82,7 +82,15 @@ class InfillingDiscriminator(nn.Module):
         logit_BT: Tensor = self.verdict(feature_BSH[:, 1:]).squeeze(2)
         return logit_BT
 
-    def loss(self, logit_real_BT: Tensor, logit_fake_BT: Tensor, real_mask_BT: Tensor, fake_mask_BT: Tensor) -> Tensor:
+    def loss(
+        self,
+        logit_real_BT: Tensor,
+        logit_fake_BT: Tensor,
+        real_mask_BT: Tensor,
+        fake_mask_BT: Tensor,
+        real_share: float = 1.0,
+        fake_share: float = 1.0,
+    ) -> Tensor:
         """What it minimises: cross-entropy of the tokens that were chosen.
 
         Args:
@@ -90,11 +98,15 @@ class InfillingDiscriminator(nn.Module):
             logit_fake_BT: [B, T] logits of filled-in ones.
             real_mask_BT: [B, T] bool, from `rlgan.blanks.chosen`.
             fake_mask_BT: [B, T] bool, likewise.
+            real_share: share of a larger batch's chosen real tokens that are these.
+            fake_share: likewise of generated ones.
 
         Returns:
             Scalar, nats per token.
         """
-        return per_token_binary_cross_entropy(logit_real_BT, logit_fake_BT, real_mask_BT, fake_mask_BT)
+        return per_token_binary_cross_entropy(
+            logit_real_BT, logit_fake_BT, real_mask_BT, fake_mask_BT, real_share, fake_share
+        )
 
     @torch.no_grad()
     def judge(self, tokens_BT: Tensor, blank_BT: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,12 @@ def binary_cross_entropy(logit_real_B: Tensor, logit_fake_B: Tensor) -> Tensor:
 
 
 def per_token_binary_cross_entropy(
-    logit_real_BT: Tensor, logit_fake_BT: Tensor, real_mask_BT: Tensor, fake_mask_BT: Tensor
+    logit_real_BT: Tensor,
+    logit_fake_BT: Tensor,
+    real_mask_BT: Tensor,
+    fake_mask_BT: Tensor,
+    real_share: float = 1.0,
+    fake_share: float = 1.0,
 ) -> Tensor:
     """The discriminator loss of MaskGAN (arXiv:1801.07736, Eq. 7): one verdict on every token that was filled in.
 
@@ -39,6 +44,8 @@ def per_token_binary_cross_entropy(
         logit_fake_BT: [B', T] logits of generated ones.
         real_mask_BT: [B, T] bool, True where a real token stands at a blank.
         fake_mask_BT: [B', T] bool, True where a generated one does.
+        real_share: share of a larger batch's masked real tokens that are these; the losses of its parts add up to its.
+        fake_share: likewise of generated ones.
 
     Returns:
         Scalar, nats; log 2 for a discriminator that knows nothing.
@@ -48,4 +55,5 @@ def per_token_binary_cross_entropy(
     """
     if not bool(real_mask_BT.any()) or not bool(fake_mask_BT.any()):
         raise ValueError("real_mask_BT and fake_mask_BT must each keep at least one position; got none.")
-    return binary_cross_entropy(logit_real_BT[real_mask_BT], logit_fake_BT[fake_mask_BT])
+    real = real_share * F.softplus(-logit_real_BT[real_mask_BT]).mean()
+    return 0.5 * (real + fake_share * F.softplus(logit_fake_BT[fake_mask_BT]).mean())
