@@ -44,7 +44,7 @@ class SeqGANRun(RunConfig):
 
 
 def quick() -> SeqGANRun:
-    """SeqGAN on the built-in oracle, short: meant for ten minutes on two cores, which has yet to be measured.
+    """SeqGAN on the built-in oracle within ten minutes on two cores (docs/results.md has the time it took).
 
     A small discriminator that generalises, paid by its logit, and a policy gradient with a baseline, a likelihood term
     and an entropy target; docs/results.md says what each of them does.
