@@ -248,7 +248,8 @@ def distinct_rows(rows_NT: Tensor) -> tuple[Tensor, Tensor]:
 
 def _filters(convolution: nn.Linear, embedding_size: int) -> Tensor:
     """The filters as conv1d wants them."""
-    return convolution.weight.unflatten(1, (-1, embedding_size)).transpose(1, 2)
+    filters_FWE: Tensor = convolution.weight.unflatten(1, (-1, embedding_size))
+    return filters_FWE.transpose(1, 2)
 
 
 def _max_pool(embedded_BET: Tensor, convolution: nn.Linear) -> Tensor:
