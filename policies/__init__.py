@@ -1,8 +1,20 @@
 """The systems on RLlib: one file is one paper."""
 
+from rlgan.policies.bgan import BGAN, BGANConfig
+from rlgan.policies.bgan_workers import BGANHyperparameters
 from rlgan.policies.maskgan import MaskGAN, MaskGANConfig
 from rlgan.policies.maskgan_workers import MaskGANHyperparameters
 from rlgan.policies.seqgan import SeqGAN, SeqGANConfig
 from rlgan.policies.seqgan_workers import SeqGANHyperparameters
 
-__all__ = ["MaskGAN", "MaskGANConfig", "MaskGANHyperparameters", "SeqGAN", "SeqGANConfig", "SeqGANHyperparameters"]
+__all__ = [
+    "BGAN",
+    "BGANConfig",
+    "BGANHyperparameters",
+    "MaskGAN",
+    "MaskGANConfig",
+    "MaskGANHyperparameters",
+    "SeqGAN",
+    "SeqGANConfig",
+    "SeqGANHyperparameters",
+]

@@ -2,6 +2,7 @@
 
 # N latent codes, M draws for each, Z latent size, D pixels or characters, K categories
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -164,6 +165,42 @@ class DiscreteGenerator(nn.Module):
         """
         logits_ND = self.logits(latent_NZ)
         return self.likelihood.log_prob(logits_ND, sample_NM.flatten(2)), self.likelihood.entropy(logits_ND)
+
+
+class ContinuousImageGenerator(DiscreteGenerator):
+    """G(z) is an image of brightnesses, without randomness of its own: the sigmoid of one logit a pixel."""
+
+    space: ImageSpace
+
+    def __init__(self, space: ImageSpace, config: DiscreteGeneratorConfig, init: torch.Generator) -> None:
+        super().__init__(replace(space, levels=2), config, init)
+        self.space = space
+
+    def image(self, latent_NZ: Tensor) -> Tensor:
+        """The images, with gradient.
+
+        Args:
+            latent_NZ: [N, Z] float.
+
+        Returns:
+            [N, C, H, W] float in (0, 1).
+        """
+        return torch.sigmoid(self.logits(latent_NZ)).view(-1, *self.space.shape)
+
+    @torch.no_grad()
+    def sample(self, latent_NZ: Tensor, num_draws: int, random: torch.Generator) -> Tensor:
+        """The images at the nearest levels, M times the same.
+
+        Args:
+            latent_NZ: [N, Z] float.
+            num_draws: M.
+            random: not used.
+
+        Returns:
+            [N, M, C, H, W] uint8.
+        """
+        image_NCHW = self.space.quantise(self.image(latent_NZ))
+        return image_NCHW[:, None].expand(-1, num_draws, -1, -1, -1)
 
 
 def _build_net(

@@ -62,26 +62,29 @@ def importance_weighted_loss(log_prob_NM: Tensor, score_NM: Tensor, control_vari
     return -(weight_NM * log_prob_NM).sum(dim=1).mean()
 
 
-def single_partition_loss(log_prob_NM: Tensor, score_NM: Tensor, control_variate: bool = True) -> Tensor:
+def single_partition_loss(
+    log_prob_NM: Tensor, score_NM: Tensor, log_partition: Tensor, control_variate: bool = True
+) -> Tensor:
     """The plain estimator of Theorem 1, with one partition function beta for all draws: of high variance.
 
         loss = - E_q[ (w / beta) log g ],   beta = E_q[w]
 
-    Reduction: mean over all N M draws, in beta and in the loss.
+    Reduction: mean over all N M draws.
 
     Args:
         log_prob_NM: [N, M] nats, with gradient.
         score_NM: [N, M] F of every draw; detached here.
-        control_variate: takes 1/(NM) from every weight, as above; False is the paper's form.
+        log_partition: scalar, log beta of all draws of the batch (`log_partition`); detached here.
+        control_variate: takes 1 from every w / beta, as above; False is the paper's form.
 
     Returns:
         Scalar.
     """
     _require_equal_shapes(log_prob_NM, score_NM)
-    weight_NM = torch.softmax(score_NM.detach().flatten(), dim=0).view(score_NM.shape)
+    weight_NM = torch.exp(score_NM - log_partition).detach()
     if control_variate:
-        weight_NM = weight_NM - 1.0 / weight_NM.numel()
-    return -(weight_NM * log_prob_NM).sum()
+        weight_NM = weight_NM - 1.0
+    return -(weight_NM * log_prob_NM).mean()
 
 
 def reinforce_loss(log_prob_NM: Tensor, score_NM: Tensor, baseline_NM: Tensor) -> Tensor:

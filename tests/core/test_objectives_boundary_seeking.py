@@ -24,6 +24,14 @@ def bernoulli_logits() -> torch.Tensor:
     return torch.tensor([0.4, -0.7, 0.2], dtype=torch.float64, requires_grad=True)
 
 
+def single_partition(log_prob_NM: torch.Tensor, score_NM: torch.Tensor, control_variate: bool = True) -> torch.Tensor:
+    """The plain estimator with the partition function of the batch itself."""
+    return bs.single_partition_loss(log_prob_NM, score_NM, bs.log_partition(score_NM), control_variate)
+
+
+LOSSES = {"importance_weighted_loss": bs.importance_weighted_loss, "single_partition_loss": single_partition}
+
+
 def exact_gradient(logits_D: torch.Tensor, score_X: torch.Tensor) -> torch.Tensor:
     """- E_g[(w / alpha) grad log g] by enumeration."""
     log_g_X = log_prob(logits_D, BITS_XD)
@@ -41,7 +49,7 @@ def mean_gradient(logits_D, score_X, num_draws: int, loss: str, **options) -> to
     """The gradient of a Monte-Carlo loss over so many rows that only its bias is left."""
     index_NM = draws(logits_D, 400_000 // num_draws, num_draws)
     log_prob_NM, score_NM = log_prob(logits_D, BITS_XD[index_NM]), score_X[index_NM]
-    return torch.autograd.grad(getattr(bs, loss)(log_prob_NM, score_NM, **options), logits_D)[0]
+    return torch.autograd.grad(LOSSES[loss](log_prob_NM, score_NM, **options), logits_D)[0]
 
 
 def test_weights_by_hand_and_unchanged_by_a_constant() -> None:
@@ -82,7 +90,7 @@ def test_the_control_variate_changes_no_expectation_and_lowers_the_variance(logi
         rows = []
         for index_M in index_TM:
             log_prob_NM = log_g_X.detach()[index_M][None].requires_grad_(True)
-            value = getattr(bs, loss)(log_prob_NM, score_X[index_M][None], control_variate)
+            value = LOSSES[loss](log_prob_NM, score_X[index_M][None], control_variate)
             rows.append(torch.autograd.grad(value, log_prob_NM)[0][0] @ jacobian_XD[index_M])
         gradient_TD = torch.stack(rows)
         mean[control_variate] = probability_T @ gradient_TD
@@ -122,14 +130,14 @@ def test_single_partition_has_the_same_limit_and_more_variance(logits_D: torch.T
     exact = exact_gradient(logits_D, score_X)
     assert torch.allclose(mean_gradient(logits_D, score_X, 10, "single_partition_loss"), exact, atol=0.005)
     log_prob_NM, score_NM = torch.tensor([[-1.0, -2.0]]), torch.tensor([[0.0, math.log(3.0)]])
-    assert math.isclose(float(bs.single_partition_loss(log_prob_NM, score_NM, False)), 1.75, rel_tol=1e-6)
+    assert math.isclose(float(single_partition(log_prob_NM, score_NM, False)), 1.75, rel_tol=1e-6)
 
 
 def test_single_partition_weights_compare_latent_codes_and_normalised_ones_do_not() -> None:
     """Code 0 makes images worth w = 1, code 1 images worth w = 3: only the plain estimator moves mass to code 1."""
     log_prob_NM = torch.zeros(2, 4, requires_grad=True)
     score_NM = torch.log(torch.tensor([[1.0], [3.0]])).expand(2, 4)
-    plain = torch.autograd.grad(bs.single_partition_loss(log_prob_NM, score_NM, False), log_prob_NM)[0]
+    plain = torch.autograd.grad(single_partition(log_prob_NM, score_NM, False), log_prob_NM)[0]
     normalised = torch.autograd.grad(bs.importance_weighted_loss(log_prob_NM, score_NM, False), log_prob_NM)[0]
     assert torch.allclose(plain, -torch.tensor([[1.0], [3.0]]).expand(2, 4) / 16)
     assert torch.allclose(normalised, torch.full((2, 4), -1 / 8))
@@ -191,7 +199,7 @@ def test_log_partition_by_hand() -> None:
 
 
 def test_weights_and_rewards_are_constants_for_the_generator() -> None:
-    for loss in (bs.importance_weighted_loss, bs.single_partition_loss):
+    for loss in LOSSES.values():
         score_NM = torch.randn(2, 3, requires_grad=True)
         loss(torch.randn(2, 3, requires_grad=True), score_NM).backward()
         assert score_NM.grad is None
@@ -207,7 +215,7 @@ def test_continuous_loss_by_hand_passes_its_gradient_through_the_score() -> None
     assert torch.allclose(torch.autograd.grad(loss, score_B)[0], torch.tensor([1.0, -3.0]))
 
 
-@pytest.mark.parametrize("loss", [bs.importance_weighted_loss, bs.single_partition_loss])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 def test_other_shapes_are_refused(loss) -> None:
     with pytest.raises(ValueError, match="one shape"):
         loss(torch.zeros(2, 3), torch.zeros(2, 1))

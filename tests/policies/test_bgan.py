@@ -1,0 +1,184 @@
+"""BGAN as a whole: estimators, data of every kind, repeatability, resume, workers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rlgan.errors import CheckpointError, ConfigError, DataError, NonFiniteError, WorkerError
+from rlgan.policies import BGANConfig
+from rlgan.policies.bgan_workers import DrawnBatch
+from tests.policies.test_seqgan import assert_equal, differs, final, trained
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def tiny(**training: Any) -> BGANConfig:
+    """8x8 digits in black and white, 4 codes of 4 draws."""
+    small = {
+        "rounds": 3,
+        "batch_size": 4,
+        "num_draws": 4,
+        "generator": {"latent_size": 4, "hidden": (8,), "channels": 4, "blocks": 1},
+        "discriminator": {"hidden": (8,), "channels": 4, "blocks": 1},
+    }
+    config = BGANConfig().data(max_images=60)
+    config.training(**small)
+    config.training(**training)
+    return config
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Path:
+    """A file of short words."""
+    words = ["anna", "bert", "carl", "dora", "emil", "fritz", "gerda", "hans"]
+    path = tmp_path / "names.txt"
+    path.write_text("\n".join(f"{a}{b}" for a in words for b in words), encoding="utf-8")
+    return path
+
+
+def test_a_round_reports_its_figures() -> None:
+    algorithm = tiny().build_algo()
+    result = algorithm.train()
+    figures, report = algorithm.report.figures, algorithm.report
+    assert (report.phase, report.phase_round, report.phase_rounds) == ("adversarial", 1, 3)
+    wanted = {"gen/loss", "gen/entropy", "gen/reward_mean", "disc/acc_real", "disc/logit_gap", "eval/bgan_ess"}
+    assert wanted <= figures.keys() and result["eval"]["bgan_ess"] == figures["eval/bgan_ess"]
+    assert 1 <= figures["eval/bgan_ess"] <= 4 and 0 < figures["gen/entropy"] < 0.7
+    assert algorithm.report.histograms["gen/log_weight"].shape == (4, 4)
+    algorithm.stop()
+
+
+@pytest.mark.parametrize("net", ["mlp", "convolutions"])
+@pytest.mark.parametrize("data", [{}, {"levels": 5}, {"levels": 4, "colour": "rgb"}], ids=["binary", "grey", "colour"])
+def test_images_of_every_kind_train(net: str, data: dict[str, Any]) -> None:
+    algorithm = trained(tiny(generator={"net": net}, discriminator={"net": net}, rounds=2).data(**data))
+    sample = algorithm.generator().sample(torch.zeros(2, 4), 3, torch.Generator().manual_seed(0))
+    assert sample.shape[:2] == (2, 3) and int(sample.max()) < algorithm.source.space.levels
+    algorithm.stop()
+
+
+def test_text_trains(names: Path) -> None:
+    algorithm = trained(tiny(rounds=2).data(kind="text", data=names, max_images=None))
+    tokens_NMT = algorithm.generator().sample(torch.zeros(1, 4), 2, torch.Generator().manual_seed(0))
+    assert algorithm.source.decode(tokens_NMT[0, 0])
+    algorithm.stop()
+
+
+@pytest.mark.parametrize("divergence", ["kl", "reverse_kl", "pearson", "squared_hellinger", "jensen_shannon", "gan"])
+def test_every_divergence_trains(divergence: str) -> None:
+    assert differs(final(tiny(), 0), final(tiny(discriminator={"divergence": divergence})), "learner_discriminator")
+
+
+VARIANTS = [
+    {"estimator": "importance", "control_variate": False},
+    {"estimator": "single_partition"},
+    {"estimator": "reinforce"},
+    {"estimator": "reinforce", "baseline": "moving_average"},
+    {"estimator": "reinforce", "baseline": "none"},
+    {"estimator": "continuous"},
+    {"d_steps": 2, "d_draws": 2},
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(map(str, v.values())))
+def test_every_variant_trains_and_resumes_bit_for_bit(variant: dict[str, Any]) -> None:
+    whole = final(tiny(**variant))
+    assert differs(final(tiny(**variant), 0), whole, "learner_generator")
+    assert differs(final(tiny()), whole, "learner_generator")
+    assert_equal(final(tiny(**variant), 2, final(tiny(**variant), 1)), whole)
+
+
+def test_same_seed_same_run_and_another_seed_another() -> None:
+    assert_equal(final(tiny()), final(tiny()))
+    assert differs(final(tiny()), final(tiny().debugging(seed=1)), "learner_generator")
+
+
+def test_the_generator_comes_to_draw_what_has_weight() -> None:
+    """A discriminator that counts white pixels, everything else as in a run: the images become white."""
+    algorithm = trained(tiny(lr=0.02), 1)
+    learner, runner = algorithm.learner_group._learner, algorithm.env_runner_group.local_env_runner
+    runner.nets["discriminator"].reward = lambda x: x.flatten(1).float().sum(1)
+    whiteness = []
+    for step in range(100):
+        batch = runner.draw(16, algorithm.weights.version, step, 0)
+        whiteness.append(float(batch.sample_NM.float().mean()))
+        learner.policy_step(batch, 0.0)
+        algorithm.publish({"generator": algorithm.policy_weights()["generator"]})
+    assert whiteness[0] < 0.7 and whiteness[-1] > 0.9, (whiteness[0], whiteness[-1])
+    algorithm.stop()
+
+
+def test_the_discriminator_learns_to_tell_real_from_noise() -> None:
+    algorithm = tiny(batch_size=32).build_algo()
+    learner = algorithm.discriminator_group.learners._learner
+    noise = torch.randint(0, 2, (32, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    for step in range(200):
+        fit = learner.fit([noise], step)
+    assert fit.figures["acc_real"] > 0.9 and fit.figures["acc_fake"] > 0.9 and fit.figures["logit_gap"] > 1
+    algorithm.stop()
+
+
+def test_a_batch_of_other_weights_is_refused() -> None:
+    algorithm = tiny().build_algo()
+    runner = algorithm.env_runner_group.local_env_runner
+    with pytest.raises(WorkerError, match="needs 99"):
+        runner.draw(4, 99, 0, 0)
+    with pytest.raises(WorkerError, match="weights version 1"):
+        DrawnBatch.join([runner.draw(4, algorithm.weights.version, 0, 0)], 1)
+    runner.nets["discriminator"].reward = lambda x: torch.full((len(x),), torch.nan)
+    with pytest.raises(NonFiniteError, match="NaN or infinite"):
+        runner.draw(4, algorithm.weights.version, 0, 0)
+    algorithm.stop()
+
+
+def test_a_checkpoint_of_other_nets_is_refused() -> None:
+    checkpoint = final(tiny(), 1)
+    other = tiny(generator={"hidden": (9,)}).build_algo()
+    with pytest.raises(CheckpointError, match="hidden"):
+        other.restore_checkpoint(checkpoint)
+    other.stop()
+
+
+def test_settings_that_cannot_work_are_refused(names: Path) -> None:
+    with pytest.raises(ConfigError, match="at most num_draws"):
+        tiny(d_steps=3, d_draws=2)
+    with pytest.raises(ConfigError, match="at least 2"):
+        tiny(num_draws=1)
+    tiny(num_draws=1, estimator="continuous")
+    with pytest.raises(ConfigError, match="among 3 learners"):
+        tiny().learners(num_learners=3).validate()
+    with pytest.raises(DataError, match="do not fill one batch of 500"):
+        tiny(batch_size=500).build_algo()
+    with pytest.raises(DataError, match="cannot make text"):
+        tiny(estimator="continuous").data(kind="text", data=names, max_images=None).build_algo()
+    for wrong in ({"kind": "text"}, {"length": 5}):
+        with pytest.raises(ConfigError, match="kind text"):
+            BGANConfig().data(**wrong)
+
+
+@pytest.mark.slow
+def test_two_runners_do_what_the_driver_would_compute() -> None:
+    algorithm = trained(tiny().env_runners(num_env_runners=2), 2)
+    version, step = algorithm.weights.version, algorithm.step_count
+    runner = (local := tiny().build_algo()).env_runner_group.local_env_runner
+    runner.set_weights(algorithm.weights)
+    shards = algorithm.collect(lambda remote, i: remote.draw(2, version, step, i), 2)
+    for shard, batch in enumerate(shards):
+        mine = runner.draw(2, version, step, shard)
+        assert torch.equal(mine.sample_NM, batch.sample_NM) and torch.allclose(mine.score_NM, batch.score_NM, atol=1e-6)
+    assert not torch.equal(shards[0].latent_NZ, shards[1].latent_NZ)
+    first = algorithm.checkpoint()
+    algorithm.stop(), local.stop()
+    assert_equal(final(tiny().env_runners(num_env_runners=2), 2), first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", [{}, {"estimator": "single_partition"}, {"estimator": "continuous"}], ids=str)
+def test_two_learners_do_what_one_does(variant: dict[str, Any]) -> None:
+    one = final(tiny(**variant))
+    two = final(tiny(**variant).learners(num_learners=2).discriminator_learners(2))
+    for group in ("learner_generator", "learner_discriminator"):
+        for name, tensor in one.tensors[group].items():
+            assert torch.allclose(tensor, two.tensors[group][name], atol=2e-5), f"{group}/{name}"
