@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from rlgan.types import Source
+
 MAX_LEVELS = 256
 
 
@@ -92,7 +94,7 @@ class ImageSpace:
         return levels_BCHW
 
 
-class ImageSource(Protocol):
+class ImageSource(Source, Protocol):
     """A set of images made ready, split by seed into training and held-out ones, with labels where there are any."""
 
     space: ImageSpace
@@ -101,8 +103,3 @@ class ImageSource(Protocol):
     train_label_N: Tensor | None
     held_out_label_N: Tensor | None
     label_names: tuple[str, ...]
-    name: str
-
-    def fingerprint(self) -> str:
-        """A hash of every image and label."""
-        ...

@@ -8,6 +8,7 @@ doubling -> a 3x3 convolution to the image, without a squashing output. No batch
 # B images, Z latent size, C channels of an image, n channels of the nets, H height, W width
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from rlgan.image_types import ImageSpace
 from rlgan.models.initial_values import initialise
 
+_ROWS = 250
+
 
 class AutoencoderConfig(BaseModel):
     """Sizes of BEGAN's encoder, decoder and generator."""
@@ -25,6 +28,9 @@ class AutoencoderConfig(BaseModel):
 
     channels: int = Field(16, ge=1, le=1024, description="n, channels of the convolutions (paper: 64 or 128).")
     code_size: int = Field(64, ge=1, le=10_000, description="N_h = N_z, numbers in the code and in z (paper: 64).")
+    latent: Literal["uniform", "normal"] = Field(
+        "uniform", description="Distribution of z: uniform in [-1, 1] (paper), or standard normal."
+    )
     halvings: int | None = Field(
         None,
         ge=1,
@@ -124,6 +130,59 @@ class Decoder(nn.Module):
             hidden = pair(hidden, carry)
         image_BCHW: Tensor = self.output(hidden)
         return image_BCHW
+
+
+class ImageGenerator(Decoder):
+    """G(z): a decoder with weights of its own and a prior over its codes. Images are in [-1, 1] where the net works."""
+
+    def __init__(self, space: ImageSpace, config: AutoencoderConfig, init: torch.Generator) -> None:
+        super().__init__(space, config, init)
+        self.space = space
+        self.is_normal = config.latent == "normal"
+
+    def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:
+        """Latent codes from their prior.
+
+        Args:
+            num_codes: N.
+            random: where the random numbers come from.
+
+        Returns:
+            [N, Z] float.
+        """
+        if self.is_normal:
+            return torch.randn(num_codes, self.code_size, generator=random)
+        return 2.0 * torch.rand(num_codes, self.code_size, generator=random) - 1.0
+
+    @torch.no_grad()
+    def images(self, latent_NZ: Tensor, random: torch.Generator | None = None) -> Tensor:
+        """Images to look at.
+
+        Args:
+            latent_NZ: [N, Z] float.
+            random: not used: an image has no randomness of its own.
+
+        Returns:
+            [N, C, H, W] float in [0, 1].
+        """
+        image_NCHW = torch.cat([self(rows) for rows in latent_NZ.split(_ROWS)])
+        return ((image_NCHW + 1.0) / 2.0).clamp(0.0, 1.0)
+
+    @torch.no_grad()
+    def start_from(self, decoder: Decoder, code_NZ: Tensor) -> None:
+        """Become this decoder, with a first layer that gives z the mean and covariance of these codes.
+
+        Args:
+            decoder: whose weights are copied.
+            code_NZ: [N, Z] codes that it decodes.
+        """
+        self.load_state_dict(decoder.state_dict())
+        covariance_ZZ = torch.cov(code_NZ.T).double()
+        ridge_ZZ = 1e-6 * torch.eye(self.code_size, dtype=torch.float64, device=code_NZ.device)
+        root_ZZ = torch.linalg.cholesky(covariance_ZZ + ridge_ZZ).to(code_NZ.dtype)
+        variance_of_latent = 1.0 if self.is_normal else 1.0 / 3.0
+        self.dense.bias.add_(self.dense.weight @ code_NZ.mean(dim=0))
+        self.dense.weight.copy_(self.dense.weight @ root_ZZ / variance_of_latent**0.5)
 
 
 class Encoder(nn.Module):

@@ -153,6 +153,19 @@ class DiscreteGenerator(nn.Module):
         sample_NMD = self.likelihood.draw(self.logits(latent_NZ), num_draws, random)
         return sample_NMD.reshape(*sample_NMD.shape[:2], *shape_of(self.space))
 
+    def images(self, latent_NZ: Tensor, random: torch.Generator) -> Tensor:
+        """One draw of every latent code, to look at: draws, not probabilities. Only where samples are images.
+
+        Args:
+            latent_NZ: [N, Z] float.
+            random: where the random numbers come from.
+
+        Returns:
+            [N, C, H, W] float in [0, 1].
+        """
+        assert isinstance(self.space, ImageSpace), "only a generator of images has images"
+        return self.space.to_unit(self.sample(latent_NZ, 1, random)[:, 0])
+
     def log_prob_and_entropy(self, latent_NZ: Tensor, sample_NM: Tensor) -> tuple[Tensor, Tensor]:
         """Log g(x | z) of every draw, and the entropy of g(. | z).
 
