@@ -43,6 +43,8 @@ SYSTEMS = {
         sample="rlgan.launch.sample",
         evaluate="rlgan.launch.evaluate",
     ),
+    "bgan": Entry("Train BGAN on images with few levels, or on short texts.", sample="rlgan.launch.sample_images"),
+    "began": Entry("Train BEGAN on grey or colour images.", sample="rlgan.launch.sample_images"),
 }
 
 

@@ -30,6 +30,12 @@ _SHOWN = {
     "gen/nll_test": "NLL held out",
     "eval/self_bleu_3": "Self-BLEU-3",
     "eval/bleu_3": "BLEU-3",
+    "eval/bgan_ess": "ESS",
+    "eval/began_M": "M",
+    "eval/began_ratio": "L(G)/L(x)",
+    "eval/fid": "Frechet distance",
+    "eval/diversity": "diversity",
+    "eval/collapse_alarm": "collapse alarm",
 }
 
 

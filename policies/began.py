@@ -67,8 +67,8 @@ class BEGANConfig(AdversarialConfig):
             DataError: if there is no batch of them, or their size cannot be halved.
         """
         source = load_image_source(self.corpus)
-        if len(source.train_NCHW) < self.hyperparameters.batch_size:
-            num_train, batch_size = len(source.train_NCHW), self.hyperparameters.batch_size
+        num_train, batch_size = len(source.train_NCHW), self.smallest_corpus()
+        if num_train < batch_size:
             raise DataError(f"{source.name}: {num_train} training images do not fill one batch of {batch_size}.")
         try:
             halvings_of(source.space, self.hyperparameters.discriminator)
@@ -106,6 +106,14 @@ class BEGANConfig(AdversarialConfig):
     def build_discriminator(self) -> Callable[[torch.Generator], AutoencoderDiscriminator]:
         """Makes the autoencoder from a source of initial values."""
         return partial(AutoencoderDiscriminator, self.space, self.hyperparameters.discriminator)
+
+    def smallest_corpus(self) -> int:
+        """One batch.
+
+        Returns:
+            Images.
+        """
+        return int(self.hyperparameters.batch_size)
 
     def validate(self) -> None:
         """RLlib's checks, and ours.

@@ -113,8 +113,17 @@ def test_both_sides_learn_and_the_ratio_comes_near_gamma() -> None:
 
 def test_step_sizes_are_halved_when_the_measure_stalls() -> None:
     algorithm = tiny(patience=2, smallest_lr_scale=0.25).build_algo()
-    for measure, scale in [(1.0, 1.0), (0.9, 1.0), (0.95, 1.0), (0.9, 0.5), (0.8, 0.5), (1, 0.5), (1, 0.25), (1, 0.25),
-    (1, 0.25)]:
+    for measure, scale in [
+        (1.0, 1.0),
+        (0.9, 1.0),
+        (0.95, 1.0),
+        (0.9, 0.5),
+        (0.8, 0.5),
+        (1, 0.5),
+        (1, 0.25),
+        (1, 0.25),
+        (1, 0.25),
+    ]:
         algorithm._follow_measure(measure)
         assert algorithm.lr_scale == scale
     algorithm.train()
@@ -124,8 +133,8 @@ def test_step_sizes_are_halved_when_the_measure_stalls() -> None:
 
 
 def test_warm_start_gives_the_generator_the_decoder_and_the_moments_of_codes() -> None:
-    config = tiny(pretrain_rounds=2, warm_start=True, lr=1e-3, discriminator_lr=1e-3, discriminator={"latent":
-    "normal"}) algorithm = trained(config, 2)
+    rates = {"lr": 1e-3, "discriminator_lr": 1e-3}
+    algorithm = trained(tiny(pretrain_rounds=2, warm_start=True, **rates, discriminator={"latent": "normal"}), 2)
     nets = learner_of(algorithm).nets
     generator, decoder = nets["generator"], nets["discriminator"].net.decoder
     for name, tensor in decoder.state_dict().items():

@@ -1,0 +1,158 @@
+"""`rlgan sample` for a run of BGAN or BEGAN: images as a grid, PNG files or .npz, interpolations; or texts. No Ray."""
+
+# N images, C channels, H height, W width, T positions
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from rlgan.checkpoint import Checkpoint, load_module
+from rlgan.data.text import TextSource
+from rlgan.data.vocabulary import Vocabulary
+from rlgan.errors import CheckpointError, ConfigError
+from rlgan.image_types import ImageSpace
+from rlgan.launch.generator import checkpoint_at
+from rlgan.launch.image_judgement import as_picture, interpolation
+from rlgan.launch.options import OptionStyle, parse_options
+from rlgan.launch.pictures import write_png
+from rlgan.models.autoencoder import AutoencoderConfig, ImageGenerator
+from rlgan.models.discrete_generator import ContinuousImageGenerator, DiscreteGenerator, DiscreteGeneratorConfig
+from rlgan.seeding import torch_generator
+from rlgan.settings import filled
+from rlgan.types import TokenSpace
+
+_BATCH = 250
+STYLE = OptionStyle("rlgan sample", "Generate images, or texts, with the newest checkpoint of a run.", positional="run")
+
+
+class SampleImageOptions(BaseModel):
+    """All options of `rlgan sample` for a run of BGAN or BEGAN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    run: Path = Field(description="Run directory, or one of its checkpoints.")
+    num_samples: int = Field(80, ge=1, le=1_000_000, description="Images or texts to generate.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the draw.")
+    grid: Path | None = Field(None, description="PNG file for all images in rows on one sheet.")
+    columns: int = Field(10, ge=2, le=1000, description="Images in a row of the sheet.")
+    interpolate: int = Field(
+        0, ge=0, le=1000, description="Instead: this many rows, each on the way from one latent code to another."
+    )
+    output: Path | None = Field(
+        None, description="File ending in .npz for an array of bytes, or a folder for one PNG file an image."
+    )
+
+
+def sample(arguments: Sequence[str]) -> int:
+    """Run `rlgan sample`.
+
+    Args:
+        arguments: the words after it.
+
+    Returns:
+        0.
+
+    Raises:
+        ConfigError: if there is nowhere to put the images, or it cannot be written to.
+    """
+    options = parse_options(SampleImageOptions, arguments, STYLE)
+    checkpoint = checkpoint_at(options.run)
+    generator = load_latent_generator(checkpoint, options.run)
+    if not isinstance(generator.space, ImageSpace):
+        return _write_texts(generator, checkpoint, options)
+    if options.grid is None and options.output is None:
+        raise ConfigError("where to? Give --grid FILE.png for a sheet, or --output FILE.npz or a folder.")
+    images_NCHW = _images(generator, options)
+    try:
+        if options.grid is not None:
+            write_png(options.grid, as_picture(images_NCHW, options.columns))
+        if options.output is not None:
+            _write_images(images_NCHW, options.output)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or options.grid}: cannot be written ({error.strerror or error}).") from None
+    return 0
+
+
+def load_latent_generator(checkpoint: Checkpoint, path: Path) -> Any:
+    """The generator of a checkpoint of BGAN or BEGAN.
+
+    Args:
+        checkpoint: verified.
+        path: for messages.
+
+    Returns:
+        A `DiscreteGenerator` or an `ImageGenerator`, in evaluation mode.
+
+    Raises:
+        CheckpointError: if it holds neither.
+    """
+    init = torch_generator(0, "replaced by the weights")
+    try:
+        space_values = checkpoint.state["space"]
+        space = ImageSpace(**space_values) if "channels" in space_values else TokenSpace(**space_values)
+        training = yaml.safe_load(checkpoint.config_yaml)["training"]
+        weights = checkpoint.tensors["published_generator"]
+        net: torch.nn.Module
+        if checkpoint.state["system"] == "began" and isinstance(space, ImageSpace):
+            sizes = {name: training["discriminator"][name] for name in AutoencoderConfig.model_fields}
+            net = ImageGenerator(space, filled(AutoencoderConfig, sizes, "training.discriminator"), init)
+        else:
+            config = filled(DiscreteGeneratorConfig, training["generator"], "training.generator")
+            if training["estimator"] == "continuous" and isinstance(space, ImageSpace):
+                net = ContinuousImageGenerator(space, config, init)
+            else:
+                net = DiscreteGenerator(space, config, init)
+    except (KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path}: holds no generator of images or texts ({error!r:.80}).") from None
+    load_module(net, weights, "generator")
+    return net.eval().requires_grad_(False)
+
+
+def _images(generator: Any, options: SampleImageOptions) -> Tensor:
+    """The images, batch by batch: the first do not depend on how many follow."""
+    if options.interpolate:
+        return interpolation(generator, options.interpolate, options.columns, options.seed)
+    batches = []
+    for start in range(0, options.num_samples, _BATCH):
+        random = torch_generator(options.seed, "sample", start)
+        count = min(_BATCH, options.num_samples - start)
+        batches.append(generator.images(generator.draw_latent(_BATCH, random), random)[:count])
+    return torch.cat(batches)
+
+
+def _write_images(images_NCHW: Tensor, output: Path) -> None:
+    """An array of bytes [N, H, W, C], or a file for each image."""
+    bytes_NHWC = (images_NCHW * 255 + 0.5).floor().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    if output.suffix == ".npz":
+        np.savez_compressed(output, images=bytes_NHWC)
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    for index, image_HWC in enumerate(bytes_NHWC):
+        write_png(output / f"{index:06d}.png", np.broadcast_to(image_HWC, (*image_HWC.shape[:2], 3)).copy())
+
+
+def _write_texts(generator: Any, checkpoint: Checkpoint, options: SampleImageOptions) -> int:
+    """Texts, one a line, to standard output or a file."""
+    if options.grid is not None or options.interpolate:
+        raise ConfigError("--grid and --interpolate are for images; this run makes texts. Leave them out.")
+    vocabulary = None if checkpoint.tokenizer_json is None else Vocabulary.from_json(checkpoint.tokenizer_json)
+    nothing_NT = torch.zeros(0, generator.space.length, dtype=torch.int64)
+    source = TextSource(generator.space, nothing_NT, nothing_NT, options.run.name, vocabulary)
+    random = torch_generator(options.seed, "sample")
+    tokens_NT = generator.sample(generator.draw_latent(options.num_samples, random), 1, random)[:, 0].long()
+    text = "".join(" ".join(source.decode(tokens_T).splitlines()) + "\n" for tokens_T in tokens_NT)
+    if options.output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        options.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--output {options.output}: cannot be written ({error.strerror or error}).") from None
+    return 0

@@ -1,0 +1,124 @@
+"""`rlgan train bgan|began` and `rlgan sample` on images and texts: files, figures, pictures, resume, errors."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+PAGE = Path(__file__).parents[2] / "docs" / "tensorboard.md"
+BGAN = shlex.split("""
+    --max-images 200 --rounds 3 --batch-size 4 --num-draws 4 --generator.latent-size 4 --generator.hidden 8
+    --discriminator.hidden 8 --eval-samples 90 --eval-every 0
+""")
+BEGAN = shlex.split("""
+    --max-images 200 --rounds 2 --steps-per-round 1 --batch-size 4 --discriminator.channels 2
+    --discriminator.code-size 3 --eval-samples 90 --eval-every 0
+""")
+RUNS = {"bgan": BGAN, "began": BEGAN}
+
+
+def tags_of(directory: Path) -> dict[str, list[str]]:
+    events = EventAccumulator(str(directory), size_guidance={"images": 0}).Reload()
+    return events.Tags()
+
+
+@pytest.mark.parametrize("system", RUNS)
+def test_a_run_leaves_pictures_figures_and_a_report(system, tmp_path, rlgan):
+    run = tmp_path / "run"
+    said = rlgan("train", system, "--run-dir", run, *RUNS[system])
+    assert said.code == 0, said.err
+    picture = np.asarray(Image.open(next((run / "samples").glob("step-*.png"))))
+    assert picture.shape == ((8 * 9 + 1) * 6, (10 * 9 + 1) * 6, 3)
+    tags = tags_of(run / "tensorboard")
+    assert {"samples/grid", "samples/interpolation"} == set(tags["images"])
+    page = PAGE.read_text(encoding="utf-8")
+    assert not [tag for tag in tags["scalars"] + tags["images"] + tags["histograms"] if f"`{tag}`" not in page]
+    history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    figures = next(entry["figures"] for entry in history if entry["kind"] == "eval")
+    assert {"eval/fid", "eval/real_fid", "eval/judge_accuracy", "eval/diversity", "eval/num_images"} <= figures.keys()
+    assert "data:image/png" in (run / "report.html").read_text()
+    assert yaml.safe_load((run / "config.yaml").read_text())["system"] == system
+
+    grid = tmp_path / "grid.png"
+    assert rlgan("sample", run, "--grid", grid, "-n", 7, "--columns", 3).code == 0
+    first = np.asarray(Image.open(grid))
+    assert first.shape == ((3 * 9 + 1) * 6, (3 * 9 + 1) * 6, 3)
+    assert rlgan("sample", run, "--grid", grid, "-n", 7, "--columns", 3).code == 0
+    assert np.array_equal(first, np.asarray(Image.open(grid))), "the same seed draws the same images"
+    assert rlgan("sample", run, "--grid", grid, "--interpolate", 2, "--columns", 5).code == 0
+    assert np.asarray(Image.open(grid)).shape == ((2 * 9 + 1) * 6, (5 * 9 + 1) * 6, 3)
+    assert rlgan("sample", run, "--output", tmp_path / "a.npz", "-n", 5).code == 0
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["images"].shape == (5, 8, 8, 1) and arrays["images"].dtype == np.uint8
+    assert rlgan("sample", run, "--output", tmp_path / "folder", "-n", 2).code == 0
+    assert len(list((tmp_path / "folder").glob("*.png"))) == 2
+    said = rlgan("sample", run)
+    assert said.code == 2 and "--grid" in said.err
+    said = rlgan("sample", run, "--grid", tmp_path / "no" / "a.png")
+    assert said.code == 2 and "cannot be written" in said.err
+    said = rlgan("eval", run)
+    assert said.code == 2 and "report.html" in said.err
+
+
+@pytest.mark.parametrize("system", RUNS)
+def test_a_run_goes_on_where_it_stopped(system, tmp_path, rlgan):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    rounds = {"bgan": "4", "began": "3"}[system]
+    assert rlgan("train", system, "--run-dir", whole, *RUNS[system], "--rounds", rounds).code == 0
+    assert rlgan("train", system, "--run-dir", parts, *RUNS[system], "--rounds", "2").code == 0
+    said = rlgan("train", system, "--run-dir", parts, "--resume", "auto", "--rounds", rounds)
+    assert said.code == 0, said.err
+    one, other = (
+        (path / "checkpoints" / f"step-{int(rounds):06d}" / "manifest.json").read_text() for path in (whole, parts)
+    )
+    weights = [re.findall(r'"([^"]*safetensors)":[^}]*"sha256": "(\w+)"', text) for text in (one, other)]
+    assert weights[0] and weights[0] == weights[1]
+
+
+def test_text_is_learned_shown_and_sampled(tmp_path, rlgan):
+    path, run = tmp_path / "names.txt", tmp_path / "run"
+    words = ["anna", "bert", "carl", "dora", "emil", "fritz", "gerda", "hans"]
+    path.write_text("\n".join(f"{a}{b}" for a in words for b in words))
+    options = [word for word in BGAN if word not in {"--max-images", "200"}]
+    said = rlgan(
+        "train", "bgan", "--kind", "text", "--data", path, "--run-dir", run, *options,
+        "--generator.channels", 4, "--generator.blocks", 1, "--discriminator.channels", 4, "--discriminator.blocks", 1,
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    said = rlgan("sample", run, "-n", 3)
+    assert said.code == 0 and len(said.out.splitlines()) == 3
+    assert rlgan("sample", run, "-n", 3, "--output", tmp_path / "out.txt").code == 0
+    assert (tmp_path / "out.txt").read_text() == said.out
+    said = rlgan("sample", run, "--grid", tmp_path / "a.png")
+    assert said.code == 2 and "makes texts" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["bgan", "--kind", "text"], 2, "needs a data file"),
+        (["bgan", "--d-steps", "30"], 2, "num_draws"),
+        (["began", "--diversty", "0.7"], 2, "perhaps you meant --diversity"),
+        (["began", "--num-env-runners", "2"], 2, "nothing to roll out"),
+        (["began", "--size", "7"], 3, "cannot be halved"),
+        (["bgan", "--data", "missing.gz"], 3, "no such file"),
+        (["bgan", "--batch-size", "5000"], 3, "do not fill one batch"),
+    ],
+)
+def test_mistakes_are_one_line_before_ray(words, code, message, tmp_path, rlgan, no_ray):
+    said = rlgan("train", *words, "--run-dir", tmp_path / "run")
+    assert said.code == code and message in said.err and len(said.err.splitlines()) == 1, said.err
+
+
+@pytest.mark.parametrize("system", RUNS)
+def test_help_lists_every_option_with_its_default(system, rlgan):
+    said = rlgan("train", system, "--help")
+    assert said.code == 0 and "--rounds" in said.out and "paper" in said.out
