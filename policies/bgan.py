@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import ray
+import torch
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from torch import Tensor
 
@@ -194,8 +195,19 @@ class BGAN(AdversarialAlgorithm):
         return {GENERATOR: self.policy_weights()[GENERATOR], DISCRIMINATOR: self.discriminator_group.weights()}
 
     def _round(self, index: int) -> dict[str, float]:
-        """One round of Algorithm 1."""
+        """One round of Algorithm 1: D first, so that the draws of G's step are scored by a D that knows this G.
+
+        With both steps from the same weights the two nets circle each other, and nothing is learned in a minute.
+
+        Args:
+            index: of the round.
+
+        Returns:
+            Figures by TensorBoard tag.
+        """
         config: BGANHyperparameters = self.config.hyperparameters
+        self.discriminator_group.start(self._negatives(), index * config.d_steps)
+        disc_figures = self.publish_discriminator()
         batch = self._draw()
         shared, average = ray.put(batch), self.moving_average
         if self.config.is_continuous:
@@ -204,27 +216,26 @@ class BGAN(AdversarialAlgorithm):
             figures = self.update_policy(lambda learner: learner.continuous_step(ray.get(shared)))
         else:
             figures = self.update_policy(lambda learner: learner.policy_step(ray.get(shared), average))
-        self.discriminator_group.start(self._fakes(batch), index * config.d_steps)
         self.moving_average = _AVERAGE_RATE * average + (1 - _AVERAGE_RATE) * float(log_partition(batch.score_NM))
-        figures = {f"gen/{name}": value for name, value in figures.items()} | self._figures(batch)
-        disc_figures = self.publish_discriminator()
         self.publish({GENERATOR: self.policy_weights()[GENERATOR]})
-        return figures | disc_figures
+        return {f"gen/{name}": value for name, value in figures.items()} | self._figures(batch) | disc_figures
+
+    def _negatives(self) -> list[Tensor]:
+        """Fresh draws for every d-step, from all runners."""
+        config: BGANHyperparameters = self.config.hyperparameters
+        sizes = split_evenly(config.batch_size, self.num_shards)
+        version, step, d_steps = self.weights.version, self.step_count, range(config.d_steps)
+        shards = self.collect(
+            lambda runner, i: [runner.negatives(sizes[i], version, step, d_step, i) for d_step in d_steps], len(sizes)
+        )
+        return [torch.cat(parts) for parts in zip(*shards, strict=True)]
 
     def _draw(self) -> DrawnBatch:
-        """The batch of a round, from all runners."""
+        """The batch of G's step, from all runners."""
         sizes = split_evenly(self.config.hyperparameters.batch_size, self.num_shards)
         version, step = self.weights.version, self.step_count
         shards = self.collect(lambda runner, i: runner.draw(sizes[i], version, step, i), len(sizes))
         return DrawnBatch.join(shards, version)
-
-    def _fakes(self, batch: DrawnBatch) -> list[Tensor]:
-        """What each d-step refuses: other draws of the same codes."""
-        config: BGANHyperparameters = self.config.hyperparameters
-        if self.config.is_continuous:
-            return [batch.sample_NM[:, 0]] * config.d_steps
-        draws = batch.sample_NM.split(config.d_draws, dim=1)[: config.d_steps]
-        return [sample_Nm.flatten(0, 1).contiguous() for sample_Nm in draws]
 
     def _figures(self, batch: DrawnBatch) -> dict[str, float]:
         """Figures of the draws by TensorBoard tag."""

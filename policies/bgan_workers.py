@@ -66,15 +66,9 @@ class BGANHyperparameters(BaseModel):
 
     @model_validator(mode="after")
     def _draws_are_enough(self) -> "BGANHyperparameters":
-        """The discriminator never sees a draw twice, and a comparison needs two."""
-        if self.estimator == "continuous":
-            return self
-        if self.d_steps * self.d_draws > self.num_draws:
-            raise ValueError(
-                f"d_steps times d_draws must be at most num_draws; got {self.d_steps} x {self.d_draws} draws of "
-                f"{self.num_draws}"
-            )
-        if self.num_draws < 2 and (self.estimator != "reinforce" or self.baseline == "leave_one_out"):
+        """A comparison needs two draws."""
+        needs_two = {"importance": True, "reinforce": self.baseline == "leave_one_out"}
+        if self.num_draws < 2 and needs_two.get(self.estimator, False):
             raise ValueError("num_draws must be at least 2, so that the draws of a code can be compared")
         return self
 
@@ -138,6 +132,25 @@ class BGANRunner(BatchRunner):
         """
         init = torch_generator(0, "replaced by the first broadcast")
         return {GENERATOR: self.config.build_generator(init), DISCRIMINATOR: self.config.build_discriminator(init)}
+
+    def negatives(self, num_codes: int, version: int, *place: int) -> Tensor:
+        """Draws for the discriminator to refuse.
+
+        Args:
+            num_codes: N.
+            version: the weights they must come from.
+            *place: step, d-step and shard, which the random numbers are drawn from.
+
+        Returns:
+            [N * draws, ...] levels or ids, on the CPU.
+        """
+        self.require_version(version)
+        random = torch_generator(self.config.seed, "negatives", *place, device=self.device)
+        generator = self.nets[GENERATOR]
+        latent_NZ = generator.draw_latent(num_codes, random)  # type: ignore[operator]
+        num_draws = 1 if self.config.is_continuous else self.config.hyperparameters.d_draws
+        sample_NM: Tensor = generator.sample(latent_NZ, num_draws, random)  # type: ignore[operator]
+        return sample_NM.flatten(0, 1).cpu()
 
     def draw(self, num_codes: int, version: int, *place: int) -> DrawnBatch:
         """Latent codes, draws and scores.

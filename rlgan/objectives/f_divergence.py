@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Elementwise = Callable[[Tensor], Tensor]
-LARGEST_EXPONENT = 40.0
+LARGEST_EXPONENT = 20.0
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class FDivergence:
 
 
 def bounded_exp(exponent: Tensor) -> Tensor:
-    """exp(x) up to x = 40, and its tangent there above: finite, with a finite gradient, for every float32 score.
+    """exp(x) up to x = 20, and its tangent there above, so that loss, gradient and its norm are finite in float32.
 
-    A density ratio of e^40 carries no information; without the tangent one sample of it ends a run.
+    A density ratio of e^20 carries no information; without the tangent one sample of it ends a run.
 
     Args:
         exponent: any shape, nats.

@@ -116,8 +116,8 @@ def test_gan_bound_is_the_softplus_loss_and_jensen_shannon_differs_by_a_constant
 
 
 def test_bounded_exp_by_hand() -> None:
-    x = torch.tensor([-1.0, 0.0, 40.0, 42.0], dtype=torch.float64, requires_grad=True)
-    expected = torch.tensor([math.exp(-1), 1.0, math.exp(40), 3 * math.exp(40)], dtype=torch.float64)
+    x = torch.tensor([-1.0, 0.0, 20.0, 22.0], dtype=torch.float64, requires_grad=True)
+    expected = torch.tensor([math.exp(-1), 1.0, math.exp(20), 3 * math.exp(20)], dtype=torch.float64)
     assert torch.allclose(bounded_exp(x), expected)
     gradient = torch.autograd.grad(bounded_exp(x).sum(), x)[0]
-    assert math.isclose(float(gradient[3]), math.exp(40), rel_tol=1e-9)
+    assert math.isclose(float(gradient[3]), math.exp(20), rel_tol=1e-9)

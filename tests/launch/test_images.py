@@ -105,7 +105,7 @@ def test_text_is_learned_shown_and_sampled(tmp_path, rlgan):
     ("words", "code", "message"),
     [
         (["bgan", "--kind", "text"], 2, "needs a data file"),
-        (["bgan", "--d-steps", "30"], 2, "num_draws"),
+        (["bgan", "--num-draws", "1"], 2, "at least 2"),
         (["began", "--diversty", "0.7"], 2, "perhaps you meant --diversity"),
         (["began", "--num-env-runners", "2"], 2, "nothing to roll out"),
         (["began", "--size", "7"], 3, "cannot be halved"),
