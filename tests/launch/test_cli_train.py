@@ -206,6 +206,12 @@ def test_killed_then_resumed(rlgan_process, rlgan, local_ray, tiny_words, tmp_pa
     said = rlgan(*TRAIN, "--run-dir", path, "--resume", "auto")
     assert said.code == 0 and "going on after step 21" in said.out, said
     assert [entry.step for entry in History(path).read() if entry.kind == "round"] == list(range(1, 45))
+
     # Two of Ray's agents may outlive a killed driver by a minute (facts/ray.md); they hold nothing that matters.
-    left = [name for one in below if alive(one) and "Agent" not in (name := command_of(one[0]))]
-    assert left == [], "a private Ray ends with its driver"
+    def left() -> list[str]:
+        return [name for one in below if alive(one) and "Agent" not in (name := command_of(one[0]))]
+
+    deadline = time.monotonic() + 60
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left() == [], "a private Ray ends with its driver"

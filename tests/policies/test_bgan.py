@@ -183,8 +183,10 @@ def test_two_runners_do_what_the_driver_would_compute() -> None:
     ids=str,
 )
 def test_two_learners_do_what_one_does(variant: dict[str, Any]) -> None:
-    """Without the control variate: with it a pixel that all draws agree on has gradient 0 but for rounding, which Adam's
-    first steps blow up to their full size."""
+    """Without the control variate.
+
+    With it a pixel that all draws agree on has gradient 0 but for rounding, which Adam's first steps blow up.
+    """
     one = final(tiny(**variant))
     two = final(tiny(**variant).learners(num_learners=2).discriminator_learners(2))
     for group in ("learner_generator", "learner_discriminator"):
