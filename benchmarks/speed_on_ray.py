@@ -1,0 +1,150 @@
+"""What Ray costs and gives a SeqGAN round: runners 0, 1 and 2, the share that is not computation, and memory.
+
+    python benchmarks/speed_on_ray.py                       all sections, about five minutes
+    python benchmarks/speed_on_ray.py --sections memory     one of: runners ray memory
+
+At the paper's setting as benchmarks/speed.py, one thread a process, on a private Ray. The rounds of `ray` retrain the
+discriminator on 640 negatives in one pass, 20 steps; the paper's schedule has 4,680 steps a round, beside which the
+share of Ray would vanish.
+"""
+
+import argparse
+import resource
+import statistics
+from collections.abc import Callable
+from time import perf_counter
+
+import ray
+import torch
+from measuring import machine, table, timed
+from speed import Setting
+
+from rlgan.policies import SeqGAN, SeqGANConfig
+from rlgan.policies.token_runner import rollout_batch
+
+
+def built(num_env_runners: int, **data: int) -> SeqGAN:
+    """SeqGAN at the paper's sizes on a small oracle corpus, without pre-training; one thread a process."""
+    config = SeqGANConfig().data(**{"oracle_sequences": 1000, "oracle_held_out": 64} | data)
+    config.training(
+        batch_size=64,
+        num_rollouts=16,
+        likelihood={"epochs": 0},
+        discriminator_training={"pretrain_steps": 0, "d_steps": 1, "epochs": 1, "num_negatives": 640},
+    )
+    return config.env_runners(num_env_runners=num_env_runners).build_algo()
+
+
+def runners_section(repeats: int) -> None:
+    """Rollouts of one batch by the driver, one runner and two."""
+    torch.set_num_threads(1)
+    algorithms = {count: built(count) for count in (0, 1, 2)}
+    seconds: dict[int, list[float]] = {count: [] for count in algorithms}
+    for repeat in range(repeats + 1):
+        for count, algorithm in algorithms.items():
+            value = timed(lambda algorithm=algorithm: rollout_batch(algorithm, 64))
+            if repeat > 0:
+                seconds[count].append(value)
+    medians = {count: statistics.median(values) for count, values in seconds.items()}
+    completions = Setting().num_evaluations - Setting().batch_size
+    rows = [
+        [str(count), f"{value:.2f}", f"{completions / value:,.0f}", f"{medians[1] / value:.2f}"]
+        for count, value in medians.items()
+    ]
+    table(["runners (1 thread each)", "seconds a batch", "completions/s", "speed over one runner"], rows)
+    for algorithm in algorithms.values():
+        algorithm.stop()
+
+
+def count_seconds(worker: object, *methods: str) -> None:
+    """Make a worker add up the seconds that it spends in its own methods."""
+    worker.benchmark_seconds = 0.0  # type: ignore[attr-defined]
+    for name in methods:
+        original = getattr(worker, name)
+
+        def counting(*args: object, original: Callable[..., object] = original, **kwargs: object) -> object:
+            started = perf_counter()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                worker.benchmark_seconds += perf_counter() - started  # type: ignore[attr-defined]
+
+        setattr(worker, name, counting)
+
+
+def ray_section(repeats: int) -> None:
+    """What of a round is spent outside rollouts, policy step and discriminator steps: Ray, RLlib and the shell."""
+    torch.set_num_threads(1)
+    rows = []
+    for count in (0, 1, 2):
+        algorithm = built(count)
+        group = algorithm.env_runner_group
+        is_local = count == 0
+        group.foreach_env_runner(
+            lambda runner: count_seconds(runner, "rollout", "negatives"), local_env_runner=is_local
+        )
+        policy, critic = algorithm.learner_group, algorithm.discriminator_group.learners
+        policy.foreach_learner(lambda learner: count_seconds(learner, "policy_step"))
+        critic.foreach_learner(lambda learner: count_seconds(learner, "fit"))
+
+        def spent(group: object = group, is_local: bool = is_local, learners: tuple[object, ...] = (policy, critic)):
+            runners = group.foreach_env_runner(lambda r: r.benchmark_seconds, local_env_runner=is_local)
+            return [
+                max(runners),
+                *(next(iter(g.foreach_learner(lambda x: x.benchmark_seconds))).get() for g in learners),
+            ]
+
+        algorithm.train()
+        before, measured = spent(), []
+        for _ in range(repeats):
+            wall = timed(algorithm.train)
+            now = spent()
+            measured.append([wall, *(b - a for a, b in zip(before, now, strict=True))])
+            before = now
+        wall, rollouts, step, fit = (statistics.median(column) for column in zip(*measured, strict=True))
+        rest = statistics.median(row[0] - sum(row[1:]) for row in measured)
+        figures = [f"{value:.3f}" for value in (wall, rollouts, step, fit, rest)]
+        rows.append([str(count), *figures, f"{100 * rest / wall:.1f}%"])
+        algorithm.stop()
+    table(["runners", "round, s", "rollouts and negatives", "policy step", "D steps", "the rest", "share"], rows)
+
+
+def peak_megabytes(algorithm: SeqGAN, batch_size: int) -> tuple[float, float]:
+    """Peak memory of the only runner after one batch, and the seconds of that batch."""
+    seconds = timed(lambda: rollout_batch(algorithm, batch_size))
+    (kilobytes,) = algorithm.env_runner_group.foreach_env_runner(
+        lambda _: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, local_env_runner=False
+    )
+    algorithm.stop()
+    return kilobytes / 1024, seconds
+
+
+def memory_section(_: int) -> None:
+    """Peak memory of a runner process, imports and all."""
+    rows = []
+    for name, data in (
+        ("V=5,000, T=20, R=16, B=64", {}),
+        ("V=30,000, T=60, R=16, B=64", {"vocab_size": 30_000, "length": 60}),
+    ):
+        megabytes, seconds = peak_megabytes(built(1, **data), 64)
+        rows.append([name, f"{megabytes:.0f}", f"{seconds:.1f}"])
+    table(["setting", "peak memory of a runner, MB", "seconds a batch"], rows)
+
+
+SECTIONS = {"runners": runners_section, "ray": ray_section, "memory": memory_section}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--repeats", type=int, default=7, help="measured repeats, after one that warms up")
+    options = parser.parse_args()
+    print(machine(), "\n")
+    ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False)
+    for name in options.sections:
+        print(f"### {name}\n", flush=True)
+        SECTIONS[name](options.repeats)
+
+
+if __name__ == "__main__":
+    main()
