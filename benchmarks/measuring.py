@@ -35,5 +35,3 @@ def machine() -> str:
         f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"torch {torch.__version__}, native core {instruction_set()}, commit {commit.stdout.strip()}"
     )
-
-

@@ -26,7 +26,9 @@ class BatchRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
     """
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
-        super().__init__(config=config, **kwargs)
+        super().__init__(config=_unseeded(config), **kwargs)
+        self.config = config
+        torch.set_deterministic_debug_mode("error")
         self.device = torch.device("cuda" if config.num_gpus_per_env_runner and torch.cuda.is_available() else "cpu")
         self.nets: dict[str, torch.nn.Module] = {
             name: net.to(self.device).eval() for name, net in self.build_nets().items()
@@ -127,3 +129,12 @@ class BatchRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
             No positional arguments, and the config.
         """
         return (), {"config": self.config}
+
+
+def _unseeded(config: Any) -> Any:
+    """For RLlib's constructor: with a seed it calls `torch.use_deterministic_algorithms`, which imports torch's compiler.
+
+    That is 100 MB and a second or two for every runner; `torch.set_deterministic_debug_mode` is the same without it, and
+    random numbers come from the seed of a call, never from a global one.
+    """
+    return config.copy(copy_frozen=False).debugging(seed=None)

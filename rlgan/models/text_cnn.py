@@ -15,7 +15,7 @@ from rlgan.native import text_cnn as native_text_cnn
 from rlgan.native import text_cnn_training as native_training
 from rlgan.types import TokenSpace
 
-_FEATURES_AT_ONCE = 16 * 2**20  # floats: 64 MB
+_FEATURES_AT_ONCE = 8 * 2**20  # floats: 32 MB
 
 PAPER_WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 PAPER_FILTERS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
