@@ -18,12 +18,21 @@ PAPER_FORM = [
     "--regularisation.likelihood-weight", "0", "--regularisation.entropy-ratio", "None", "--lr", "0.01",
 ]  # fmt: skip
 
+SCHEDULES = {  # discriminator steps a round: default 5
+    "1-d-step": ["--discriminator-training.num-negatives", "64"],
+    "5-d-steps-every-4-rounds": ["--discriminator-training.g-steps", "4"],
+    "15-d-steps": ["--discriminator-training.epochs", "3"],
+    "20-d-steps": ["--discriminator-training.num-negatives", "1280"],
+    "80-d-steps": ["--discriminator-training.num-negatives", "5120"],
+}
+
 VARIANTS = {
     "default": [],
     "default-constant": ["--reward-ablation", "constant"],
     "paper": PAPER_FORM,
     "paper-constant": [*PAPER_FORM, "--reward-ablation", "constant"],
     "paper-random": [*PAPER_FORM, "--reward-ablation", "random"],
+    **SCHEDULES,
 }
 
 
@@ -42,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=[v for v in VARIANTS if v not in SCHEDULES])
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, each with its share of the cores")
     arguments, extra = parser.parse_known_args()
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // arguments.jobs))

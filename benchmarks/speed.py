@@ -6,7 +6,8 @@
 Everything is at the setting of the SeqGAN paper (V=5000, T=20, B=64, R=16, LSTM 32, discriminator of 1,720 filters with
 a highway of two maps) with fresh weights. In every repeat all ways of doing a thing run one after the other, so that a
 ratio compares neighbours in time; figures are medians over the repeats. The naive reference does one rollout of 16,
-and 1,000 samples of 10,000: it repeats itself exactly, and its seconds are multiplied. Ray is benchmarks/speed_on_ray.py.
+and 1,000 samples of 10,000: it repeats itself exactly, and its seconds are multiplied. For Ray see
+benchmarks/speed_on_ray.py.
 """
 
 import argparse

@@ -13,7 +13,8 @@ from rlgan.launch.catalogue import SYSTEMS, command_for, system_named
 
 COMMANDS = {
     **{f"train {name}": entry.about for name, entry in SYSTEMS.items()},
-    "sample": "Generate sequences with a trained generator.",
+    "sample": "Generate sequences or images with a trained generator.",
+    "fill": "Fill blanks in lines of text with a trained MaskGAN.",
     "eval": "Measure runs and files of sequences, and compare runs.",
     "data inspect": "Count what is in a data file, and what training would make of it.",
 }
@@ -83,6 +84,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     if name in {"sample", "eval"}:
         command = "sample" if name == "sample" else "evaluate"
         return lambda arguments: command_for(command, arguments)(arguments)
+    if name == "fill":
+        from rlgan.launch.fill import fill
+
+        return fill
     from rlgan.launch.inspect_data import inspect_data
 
     return inspect_data

@@ -65,8 +65,8 @@ def reward_tables(batch: RolloutBatch, source: TokenSource, num_best: int = 3, n
         for start in range(0, count, _COLUMNS):
             columns = slice(start, min(start + _COLUMNS, count))
             values = batch.action_value_BT[row, columns].tolist()
-            words = [_token_text(source, token) for token in batch.tokens_BT[row, columns].split(1)]
-            parts.append(_table([words, [_bar(value, low, high) for value in values], [f"{v:.3g}" for v in values]]))
+            words = [token_text(source, token) for token in batch.tokens_BT[row, columns].split(1)]
+            parts.append(table([words, [_bar(value, low, high) for value in values], [f"{v:.3g}" for v in values]]))
         if count < int(mask_BT[row].sum()):
             parts.append(f"(the first {count} tokens)")
     return "\n\n".join(parts)
@@ -94,14 +94,29 @@ def _bar(value: float, low: float, high: float) -> str:
     return _BARS[min(int((value - low) / (high - low) * len(_BARS)), len(_BARS) - 1)] if high > low else _BARS[3]
 
 
-def _token_text(source: TokenSource, token_1: Tensor) -> str:
-    """One token as it reads in a table; the end token and white space have signs of their own."""
+def token_text(source: TokenSource, token_1: Tensor) -> str:
+    """One token as it reads in a table; the end token and white space have signs of their own.
+
+    Args:
+        source: turns tokens into text.
+        token_1: [1] id.
+
+    Returns:
+        Its text, not escaped; never empty.
+    """
     if source.space.end_id is not None and int(token_1) == source.space.end_id:
         return "⏎"
     return source.decode(token_1).replace(" ", "␣").replace("\n", "␤").replace("\t", "␉") or "∅"
 
 
-def _table(rows: list[list[str]]) -> str:
-    """A Markdown table whose first row is the header."""
+def table(rows: list[list[str]]) -> str:
+    """A Markdown table.
+
+    Args:
+        rows: of one length; the first is the header. Cells are escaped here.
+
+    Returns:
+        Its lines.
+    """
     lines = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])

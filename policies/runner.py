@@ -132,9 +132,15 @@ class BatchRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
 
 
 def _unseeded(config: Any) -> Any:
-    """For RLlib's constructor: with a seed it calls `torch.use_deterministic_algorithms`, which imports torch's compiler.
+    """The config for RLlib's constructor, which given a seed makes torch import its compiler: 100 MB a runner.
 
-    That is 100 MB and a second or two for every runner; `torch.set_deterministic_debug_mode` is the same without it, and
-    random numbers come from the seed of a call, never from a global one.
+    `torch.set_deterministic_debug_mode` does the same without it, and rlgan's random numbers come from the seed of a
+    call, never from a global one.
+
+    Args:
+        config: of the run.
+
+    Returns:
+        A copy without a seed.
     """
     return config.copy(copy_frozen=False).debugging(seed=None)

@@ -1,0 +1,189 @@
+"""A MaskGAN run outside the algorithm: its generators and discriminator, and lines of text with blanks in them.
+
+A blank is a word of two or more underscores; `____:3` is three blanks in a row. To a vocabulary of characters every
+underscore of such a word is one blank.
+"""
+
+# N texts, T positions
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from rlgan.checkpoint import load_module
+from rlgan.data.vocabulary import Vocabulary
+from rlgan.discriminators.infilling import InfillingDiscriminator, InfillingDiscriminatorConfig
+from rlgan.errors import CheckpointError, DataError
+from rlgan.fills import fill_blanks
+from rlgan.launch.generator import checkpoint_at
+from rlgan.models.infilling import InfillingGenerator
+from rlgan.models.seq2seq import Seq2SeqConfig
+from rlgan.seeding import torch_generator
+from rlgan.settings import filled
+from rlgan.types import TokenSpace
+
+_MARK = re.compile(r"(_{2,})(?::(\d{1,4}))?")
+
+
+@dataclass(frozen=True)
+class Fill:
+    """One way to fill a line.
+
+    Example:
+        `Fill("the cat sat", ["cat"], [-0.7])` of "the ____ sat".
+
+    Attributes:
+        text: the whole line.
+        tokens: what stands at the blanks, in order.
+        rewards: of each, by the run's discriminator.
+    """
+
+    text: str
+    tokens: list[str]
+    rewards: list[float]
+
+
+@dataclass(frozen=True)
+class Filler:
+    """The nets of a run, and the vocabulary they speak.
+
+    Attributes:
+        generators: "maskgan" and "mask_mle", in evaluation mode.
+        discriminator: pays for fills.
+        vocabulary: of the run.
+        space: of the run.
+        step: rounds it was trained for.
+    """
+
+    generators: dict[str, InfillingGenerator]
+    discriminator: InfillingDiscriminator
+    vocabulary: Vocabulary
+    space: TokenSpace
+    step: int
+
+    def read(self, line: str) -> tuple[Tensor, Tensor]:
+        """A line with marks as ids and blanks.
+
+        Args:
+            line: of text.
+
+        Returns:
+            [T] int64 ids (any at blanks; the end token after the line) and [T] bool.
+
+        Raises:
+            DataError: if there is no blank in it, or it has more tokens than the run's texts.
+        """
+        ids, blanks, last = [], [], 0
+        for mark in _MARK.finditer(line):
+            given = self.vocabulary.encode(line[last : mark.start()])
+            is_char = self.vocabulary.kind == "char" and mark[2] is None
+            count = len(mark[1]) if is_char else int(mark[2] or 1)
+            ids += [*given, *[self.space.start_id] * count]
+            blanks += [*[False] * len(given), *[True] * count]
+            last = mark.end()
+        given = self.vocabulary.encode(line[last:])
+        ids, blanks = ids + given, blanks + [False] * len(given)
+        length = self.space.length
+        if not any(blanks):
+            raise DataError(f"no blank in {line[:60]!r}. Write ____ where a word is missing, ____:3 for three.")
+        if len(ids) > length:
+            raise DataError(f"{line[:60]!r} has {len(ids)} tokens with its blanks; this run knows texts of {length}.")
+        if self.space.end_id is None and len(ids) < length:
+            raise DataError(f"{line[:60]!r} has {len(ids)} tokens; this run knows only texts of exactly {length}.")
+        rest = length - len(ids)
+        return torch.tensor(ids + [self.space.end_id or 0] * rest), torch.tensor(blanks + [False] * rest)
+
+    def fill(self, name: str, line: str, count: int, temperature: float, seed: int) -> list[Fill]:
+        """Several ways to fill a line.
+
+        Args:
+            name: of the generator.
+            line: with marks.
+            count: how many ways; they are independent draws, and may be equal.
+            temperature: divides the logits.
+            seed: of the draws; both generators get the same random numbers.
+
+        Returns:
+            The fills, in the order of the draws.
+        """
+        tokens_T, blank_T = self.read(line)
+        tokens_NT, blank_NT = tokens_T.repeat(count, 1), blank_T.repeat(count, 1)
+        uniform_NT = torch.rand(tokens_NT.shape, generator=torch_generator(seed, "fill"))
+        filled_NT = fill_blanks(self.generators[name], tokens_NT, blank_NT, uniform_NT, temperature)
+        reward_NT = self.discriminator.reward(filled_NT, blank_NT)
+        return [self._told(*row) for row in zip(filled_NT, blank_NT, reward_NT, strict=True)]
+
+    def _told(self, tokens_T: Tensor, blank_T: Tensor, reward_T: Tensor) -> Fill:
+        """One fill in words."""
+        ids = tokens_T.tolist()
+        end = ids.index(self.space.end_id) if self.space.end_id in ids else len(ids)
+        words = [self.vocabulary.decode([int(token)]) for token in tokens_T[blank_T]]
+        return Fill(self.vocabulary.decode(ids[:end]), words, [float(reward) for reward in reward_T[blank_T]])
+
+
+def load_filler(path: Path) -> Filler:
+    """The nets of a MaskGAN run.
+
+    Args:
+        path: a run directory, whose newest checkpoint that can be verified counts, or a checkpoint's folder.
+
+    Returns:
+        The nets as the rollout runners had them.
+
+    Raises:
+        CheckpointError: if there is no checkpoint, or it is damaged or of something else.
+    """
+    checkpoint = checkpoint_at(path)
+    try:
+        space = TokenSpace(**checkpoint.state["space"])
+        training: Any = yaml.safe_load(checkpoint.config_yaml)["training"]
+        sizes = filled(Seq2SeqConfig, training["generator"], "training.generator")
+        judge = filled(InfillingDiscriminatorConfig, training["discriminator"], "training.discriminator")
+        weights = {name: checkpoint.tensors[f"published_{net}"] for name, net in _PUBLISHED.items()}
+        discriminator_weights = checkpoint.tensors["published_discriminator"]
+    except (KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path}: holds nothing that fills blanks ({error!r:.80}): no MaskGAN run?") from None
+    if checkpoint.tokenizer_json is None:
+        raise CheckpointError(f"{path}: the run learned integers, not text: there are no words to fill in.")
+    discriminator = InfillingDiscriminator(space, judge, torch_generator(0, "replaced by the weights"))
+    load_module(discriminator, dict(discriminator_weights), "discriminator")
+    vocabulary = Vocabulary.from_json(checkpoint.tokenizer_json)
+    generators = {name: _generator(space, sizes, tensors, name) for name, tensors in weights.items()}
+    return Filler(generators, discriminator.eval().requires_grad_(False), vocabulary, space, checkpoint.step)
+
+
+_PUBLISHED = {"maskgan": "generator", "mask_mle": "mask_mle"}
+
+
+def _generator(space: TokenSpace, sizes: Seq2SeqConfig, weights: dict[str, Tensor], name: str) -> InfillingGenerator:
+    """A generator with these weights."""
+    net = InfillingGenerator(space, sizes, torch_generator(0, "replaced by the weights"))
+    load_module(net, dict(weights), name)
+    return net.eval().requires_grad_(False)
+
+
+def read_lines(path: Path) -> Sequence[str]:
+    """Lines of a file, without empty ones.
+
+    Args:
+        path: of a UTF-8 file.
+
+    Returns:
+        The lines.
+
+    Raises:
+        DataError: if it cannot be read, or has none.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text ({error!s:.80}).") from None
+    if not any(lines):
+        raise DataError(f"{path}: no line in it. Put a line with ____ in it for each text to fill.")
+    return [line for line in lines if line]
