@@ -29,6 +29,12 @@ _TABLE_TAGS = {
     **{f"eval/bleu_{n}": f"BLEU-{n}" for n in (2, 3, 4, 5)},
     **{f"eval/self_bleu_{n}": f"Self-BLEU-{n}" for n in (2, 3, 4, 5)},
     **{f"eval/distinct_{n}": f"distinct-{n}" for n in (1, 2, 3)},
+    "eval/masked_perplexity": "masked perplexity",
+    "eval/lm_fill_perplexity": "perplexity of fills",
+    "eval/lm_real_perplexity": "of real words",
+    "eval/grammatical": "grammatical",
+    "eval/true_log_likelihood": "true log-likelihood",
+    "eval/divergence": "divergence from truth",
     "eval/distinct_sequences": "distinct sequences",
     "eval/copied_from_training": "copied",
 }

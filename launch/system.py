@@ -57,12 +57,14 @@ class System(ABC):
         description: first lines of the help.
         run_class: the settings of a run.
         recipes: settings to start from, by name; "quick" is the default.
+        next_command: what to try with a finished run, whose directory stands for {run}.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]
     run_class: ClassVar[type[RunConfig]]
     recipes: ClassVar[Mapping[str, Callable[[], RunConfig]]]
+    next_command: ClassVar[str] = "rlgan sample {run} -n 10"
 
     def check_before_data(self, run: RunConfig, smallest: int) -> bool:
         """Refuse what can be refused without reading the data, where the data is made and not read.

@@ -164,4 +164,5 @@ class TrainingRun:
             self._progress.message(f"rlgan: warning: the report cannot be written ({error.strerror or error})")
         else:
             self._progress.message(f"rlgan: report {report}")
-        self._progress.message(f"rlgan: done after step {self.algorithm.step_count}; try `rlgan sample {path} -n 10`")
+        following = self._system.next_command.format(run=path)
+        self._progress.message(f"rlgan: done after step {self.algorithm.step_count}; try `{following}`")

@@ -77,6 +77,7 @@ class MaskGANSystem(System):
     )
     run_class = MaskGANRun
     recipes: ClassVar = {"quick": quick, "paper": paper}
+    next_command: ClassVar[str] = 'rlgan fill {run} "____:3"'
 
     def judge(self, algorithm: Any, run: RunConfig, seed: int) -> Judgement:
         """Perplexities, diversity and, on the grammar, the truth about fills of held-out texts.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["docs/getting_started.md"]
+PAGES = ["docs/getting_started.md", "docs/maskgan.md", "docs/bgan.md", "docs/began.md"]
 
 
 def commands(page: str) -> list[str]:
@@ -24,17 +24,18 @@ def commands(page: str) -> list[str]:
 def test_every_command_of_the_page_works(page: str, tmp_path: Path) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     lines = commands(page)
-    assert len(lines) >= 5
+    assert len(lines) >= 2
     for line in lines:
         command = ["bash", "-c", line]
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    assert (tmp_path / "runs/first/report.html").is_file() and (tmp_path / "runs/poems/report.html").is_file()
+    runs = [run for run in (tmp_path / "runs").iterdir() if (run / "config.yaml").is_file()]
+    assert runs and all((run / "report.html").is_file() for run in runs)
 
 
-@pytest.mark.parametrize("page", ["README.md", *PAGES])
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md", "docs/benchmarks.md", "docs/tensorboard.md", *PAGES])
 def test_every_link_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target]
