@@ -130,8 +130,8 @@ def require_local_resources(num_workers: int, num_cores: int | None = None, free
     Raises:
         ClusterError: with the numbers.
     """
-    num_cores = num_cores or _num_cores()
-    free_bytes = free_bytes or _free_bytes()
+    num_cores = num_cores or cores_here()
+    free_bytes = free_bytes or free_bytes_here()
     advice = "Ask for fewer --num-env-runners and learners, or give the --address of a larger cluster."
     if num_workers > WORKERS_PER_CORE * num_cores:
         raise ClusterError(
@@ -170,13 +170,21 @@ def require_listener(address: str, timeout_seconds: float) -> None:
         ) from None
 
 
-def _num_cores() -> int:
-    """CPUs that this process may use."""
+def cores_here() -> int:
+    """CPUs that this process may use.
+
+    Returns:
+        At least 1.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _free_bytes() -> int | None:
-    """Memory that new processes could have (Linux; None elsewhere)."""
+def free_bytes_here() -> int | None:
+    """Memory that new processes could have.
+
+    Returns:
+        Bytes on Linux; None elsewhere.
+    """
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -207,7 +215,7 @@ def _start_private_ray(num_cpus: int, folder: Path) -> None:
     try:
         ray.init(
             address="local",
-            num_cpus=max(_num_cores(), num_cpus),
+            num_cpus=max(cores_here(), num_cpus),
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,

@@ -16,6 +16,7 @@ COMMANDS = {
     "sample": "Generate sequences or images with a trained generator.",
     "fill": "Fill blanks in lines of text with a trained MaskGAN.",
     "eval": "Measure runs and files of sequences, and compare runs.",
+    "doctor": "Check what a run needs: versions, cores, memory, a folder, a cluster.",
     "data inspect": "Count what is in a data file, and what training would make of it.",
 }
 
@@ -84,6 +85,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     if name in {"sample", "eval"}:
         command = "sample" if name == "sample" else "evaluate"
         return lambda arguments: command_for(command, arguments)(arguments)
+    if name == "doctor":
+        from rlgan.launch.doctor import doctor
+
+        return doctor
     if name == "fill":
         from rlgan.launch.fill import fill
 
