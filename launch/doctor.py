@@ -1,4 +1,4 @@
-"""`rlgan doctor`: what this machine offers a run and what would stop one: versions, threads, memory, folder, cluster."""
+"""`rlgan doctor`: what this machine offers a run, and what would stop one: versions, threads, folder, cluster."""
 
 import importlib.metadata
 import os
