@@ -38,10 +38,13 @@ class MaskGANRun(RunConfig):
 def quick() -> MaskGANRun:
     """MaskGAN on the built-in grammar within minutes on two cores; docs/maskgan.md says what it reaches.
 
+    No dropout in the discriminator: with 0.5 at this width it stays at chance (accuracy 0.52 after 600 steps, 0.64 without).
+
     Returns:
         The default of `rlgan train maskgan`.
     """
-    return MaskGANRun(log=LogConfig(eval_every=50, eval_samples=1000, checkpoint_every=100))
+    training = MaskGANHyperparameters(discriminator=InfillingDiscriminatorConfig(dropout=0.0))
+    return MaskGANRun(training=training, log=LogConfig(eval_every=50, eval_samples=1000, checkpoint_every=100))
 
 
 def paper() -> MaskGANRun:
