@@ -1,6 +1,6 @@
 """Frozen records that cross processes, and the protocols that join the parts."""
 
-# B sequences, T positions, V vocabulary, N rows
+# B sequences, T positions, V vocabulary, N rows, C channels, H height, W width
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -135,6 +135,17 @@ class LinearTokenPolicy(TokenPolicy, Protocol):
 
     def readout(self, state_N: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """(hidden [N, H], weight [V, H], bias [V]): `state_logits` is hidden W^T + b."""
+        ...
+
+
+class Condition(Protocol):
+    """What a chain of images is to show: a class, a unit, a caption, the rest of a picture."""
+
+    def log_probability(self, image_NCHW: Tensor) -> Tensor:
+        """Log p(y | x) of every image: [N, C, H, W] float, brightness in [0, 1] -> [N] nats, but for a constant.
+
+        It is differentiable in the images. Row n belongs to chain n of the batch, which may have a y of its own.
+        """
         ...
 
 

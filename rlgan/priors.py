@@ -1,0 +1,115 @@
+"""What pulls a chain to the data: a denoising autoencoder, E(G(h)), a Gaussian, a blur, or a density that is known."""
+
+# N chains, C channels, H height, W width
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from rlgan.objectives.plug_and_play import blurred, gaussian_prior_direction, reconstruction_direction
+
+
+class ReconstructionPrior:
+    """R(x) - x of a denoising autoencoder on the states (PPGN-x, PPGN-h); its density is not known.
+
+    Attributes:
+        reconstruct: [N, ...] states -> the same shape.
+    """
+
+    def __init__(self, reconstruct: Callable[[Tensor], Tensor]) -> None:
+        self.reconstruct = reconstruct
+
+    @torch.no_grad()
+    def direction(self, state_N: Tensor, image_NCHW: Tensor) -> Tensor:
+        """R(x) - x."""
+        del image_NCHW
+        return reconstruction_direction(self.reconstruct(state_N), state_N)
+
+    def log_density(self, state_N: Tensor) -> Tensor:
+        """Not known."""
+        return _unknown(state_N)
+
+
+class EncodedPrior:
+    """E(G(h)) - h: the generator and the encoder are the denoising autoencoder (Joint PPGN-h; Eq. 11).
+
+    The images are those of the place, so that nothing is generated twice.
+
+    Attributes:
+        encode: [N, C, H, W] images -> [N, ...] states.
+    """
+
+    def __init__(self, encode: Callable[[Tensor], Tensor]) -> None:
+        self.encode = encode
+
+    @torch.no_grad()
+    def direction(self, state_N: Tensor, image_NCHW: Tensor) -> Tensor:
+        """E(G(h)) - h; as released, no gradient goes through it."""
+        return reconstruction_direction(self.encode(image_NCHW), state_N)
+
+    def log_density(self, state_N: Tensor) -> Tensor:
+        """Not known."""
+        return _unknown(state_N)
+
+
+class GaussianPrior:
+    """N(0, 1): with eps1 = lambda, the decay of an L2 penalty."""
+
+    def direction(self, state_N: Tensor, image_NCHW: Tensor) -> Tensor:
+        """-x."""
+        del image_NCHW
+        return gaussian_prior_direction(state_N)
+
+    def log_density(self, state_N: Tensor) -> Tensor:
+        """-|x|^2 / 2."""
+        return -0.5 * state_N.square().flatten(1).sum(dim=1)
+
+
+class BlurPrior:
+    """A hand-designed prior on images: r(x) - x with a Gaussian blur r.
+
+    Attributes:
+        blur_sd: pixels.
+    """
+
+    def __init__(self, blur_sd: float) -> None:
+        self.blur_sd = blur_sd
+
+    def direction(self, state_N: Tensor, image_NCHW: Tensor) -> Tensor:
+        """Blurred minus sharp."""
+        del image_NCHW
+        return blurred(state_N, self.blur_sd) - state_N
+
+    def log_density(self, state_N: Tensor) -> Tensor:
+        """Not known."""
+        return _unknown(state_N)
+
+
+class DensityPrior:
+    """A density that is known but for a constant; its score comes by differentiation.
+
+    Attributes:
+        log_density_of: [N, ...] states -> [N] nats.
+    """
+
+    def __init__(self, log_density_of: Callable[[Tensor], Tensor]) -> None:
+        self.log_density_of = log_density_of
+
+    def direction(self, state_N: Tensor, image_NCHW: Tensor) -> Tensor:
+        """D log p / dx."""
+        del image_NCHW
+        with torch.enable_grad():
+            leaf_N = state_N.detach().clone().requires_grad_()
+            (score_N,) = torch.autograd.grad(self.log_density_of(leaf_N).sum(), leaf_N)
+        return score_N
+
+    @torch.no_grad()
+    def log_density(self, state_N: Tensor) -> Tensor:
+        """Log p."""
+        return self.log_density_of(state_N)
+
+
+def _unknown(state_N: Tensor) -> Tensor:
+    """[N] NaN."""
+    return torch.full((len(state_N),), torch.nan, dtype=state_N.dtype, device=state_N.device)
