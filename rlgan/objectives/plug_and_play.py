@@ -5,6 +5,8 @@ Randomness is passed in. Every function works on [N, ...] states of N chains at 
 
 # N chains, L labels or units, C channels, H height, W width
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -222,7 +224,7 @@ def langevin_step(state_N: Tensor, score_N: Tensor, noise_N: Tensor, step_size: 
     Returns:
         The same shape.
     """
-    return state_N + 0.5 * step_size * score_N + step_size**0.5 * noise_N
+    return state_N + 0.5 * step_size * score_N + math.sqrt(step_size) * noise_N
 
 
 def decaying_step_size(first: float, delay: float, power: float, step: int) -> float:
