@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=[v for v in VARIANTS if v not in SCHEDULES])
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, each with its share of the cores")
     arguments, extra = parser.parse_known_args()
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // arguments.jobs))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // arguments.jobs)))
     arguments.output.mkdir(parents=True, exist_ok=True)
     rlgan = str(Path(sys.executable).parent / "rlgan")
     runs = [

@@ -177,17 +177,21 @@ def rlgan_seconds(work: Work, path: str) -> dict[str, float]:
 
 
 def report_exactness(work: Work) -> None:
-    """D by each way against conv2d in double precision, relative; and how many rows the native core evaluates."""
+    """D by each way against conv2d in double precision and in single, relative; how many rows the core evaluates."""
     exact = Work(work.setting)
     exact.discriminator.double()
-    exact_PRB = naive.score(exact.discriminator, work.completed_PRBT[:, :2])
-    by_way = {"naive": naive.score(work.discriminator, work.completed_PRBT[:, :2])}
+    completed_PRBT = work.completed_PRBT[:, :2]
+    by_way = {"float64": naive.score(exact.discriminator, completed_PRBT)}
+    by_way["float32"] = naive.score(work.discriminator, completed_PRBT).double()
     for path in ("torch", "native"):
-        on_path(path, lambda path=path: by_way.update({path: work.score().permute(2, 0, 1)[:-1, :2]}))
-    errors = [f"{name} {float(((d_PRB - exact_PRB) / exact_PRB).abs().max()):.1e}" for name, d_PRB in by_way.items()]
+        on_path(path, lambda path=path: by_way.update({path: work.score().permute(2, 0, 1)[:-1, :2].double()}))
+    rows = []
+    for name, d_PRB in by_way.items():
+        errors = [float((d_PRB / by_way[reference] - 1).abs().max()) for reference in ("float64", "float32")]
+        rows.append([name.replace("float", "naive, float"), *(f"{error:.1e}" for error in errors)])
+    table(["largest relative difference of D", "to naive, float64", "to naive, float32"], rows)
     rows_NT = torch.cat([work.completed_PRBT.reshape(-1, work.setting.length), work.tokens_BT])
     distinct = len(distinct_rows(rows_NT)[0])
-    print(f"largest relative error of D, against conv2d in float64: {', '.join(errors)}")
     print(f"rows that differ, each evaluated once: {distinct:,} of {len(rows_NT):,}\n")
 
 

@@ -91,6 +91,17 @@ struct Packed {  // a[k][ROWS]
     constexpr int64_t depth() const { return ROWS; }
 };
 
+// The same for a deep product, in pieces whose sums are added: the rounding error grows with a piece, not with the depth.
+template <typename Steps>
+RLGAN_INLINE void deep_tile(const float* a, Steps steps, const float* b, int64_t b_step, int64_t depth, Vec (&acc)[ROWS][2]) {
+    const int64_t piece = 128;
+    for (int64_t k = 0; k < depth; k += piece) {
+        Vec part[ROWS][2] = {};
+        tile(a + k * steps.depth(), steps, b + k * b_step, b_step, depth - k < piece ? depth - k : piece, part);
+        for (int r = 0; r < ROWS; r++) acc[r][0] += part[r][0], acc[r][1] += part[r][1];
+    }
+}
+
 // Rows first..first+ROWS-1 of a row-major matrix as [depth][ROWS]; rows from `end` on become zero.
 static void pack_rows(const float* a, int64_t a_step, int64_t first, int64_t end, int64_t depth, float* packed) {
     for (int64_t r = 0; r < ROWS; r++) {

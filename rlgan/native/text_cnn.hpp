@@ -85,6 +85,14 @@ static void convolution_part(const ConvolutionPart& in, float* table) {
     free(partial);
 }
 
+// Kahan's sum: what rounding takes from the total is kept and added to the next term.
+RLGAN_INLINE void add_exactly(Vec& total, Vec& lost, Vec term) {
+    term -= lost;
+    const Vec next = total + term;
+    lost = (next - total) - term;
+    total = next;
+}
+
 // logit = output . (x + gate * (transform - x)) + offset for rows [begin, end); gate and transform columns alternate by
 // LANES in the packed panels.
 static void highway_rows(const HighwayLayer& layer, const float* features, int64_t begin, int64_t end, float* logit) {
@@ -92,8 +100,8 @@ static void highway_rows(const HighwayLayer& layer, const float* features, int64
     float* packed = static_cast<float*>(malloc(sizeof(float) * HIGHWAY_ROWS * F));
     for (int64_t block = begin; block < end; block += HIGHWAY_ROWS) {
         const int64_t stop = end - block < HIGHWAY_ROWS ? end : block + HIGHWAY_ROWS;
-        Vec total[HIGHWAY_ROWS];
-        for (int64_t r = 0; r < HIGHWAY_ROWS; r++) total[r] = Vec{};
+        Vec total[HIGHWAY_ROWS], lost[HIGHWAY_ROWS];
+        for (int64_t r = 0; r < HIGHWAY_ROWS; r++) total[r] = lost[r] = Vec{};
         for (int64_t first = block; first < stop; first += ROWS)
             pack_rows(features, F, first, stop, F, packed + (first - block) * F);
         for (int64_t column = 0; column < F; column += LANES) {
@@ -103,11 +111,11 @@ static void highway_rows(const HighwayLayer& layer, const float* features, int64
             for (int64_t first = block; first < stop; first += ROWS) {
                 Vec acc[ROWS][2];
                 for (int r = 0; r < ROWS; r++) acc[r][0] = gate_bias, acc[r][1] = transform_bias;
-                tile(packed + (first - block) * F, Packed{}, panel, PANEL, F, acc);
+                deep_tile(packed + (first - block) * F, Packed{}, panel, PANEL, F, acc);
                 for (int64_t r = 0; r < ROWS && first + r < stop; r++) {
                     const Vec x = load_some(features + (first + r) * F + column, F - column);
                     const Vec y = x + sigmoid(acc[r][0]) * (larger(acc[r][1], Vec{}) - x);
-                    total[first - block + r] += output * y;
+                    add_exactly(total[first - block + r], lost[first - block + r], output * y);
                 }
             }
         }

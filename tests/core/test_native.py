@@ -134,6 +134,18 @@ def test_text_cnn_over_shared_prefixes(
     assert torch.allclose(logit_PRB.double().flatten(), expected_N, rtol=1e-5, atol=1e-5)
 
 
+def test_probability_at_the_papers_size(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.Generator().manual_seed(0)
+    net = TextCNN(TokenSpace(5000, 20), TextCNNConfig(), random).eval()
+    tokens_BT = torch.randint(5000, (300, 20), generator=random)
+    with torch.no_grad():
+        logit_B = net(tokens_BT).double()
+        monkeypatch.setenv("RLGAN_NATIVE", "0")
+        exact_B = net.double()(tokens_BT)
+    assert float(exact_B.std()) > 1  # fresh weights make large logits, so that rounding shows
+    assert torch.allclose(torch.sigmoid(logit_B), torch.sigmoid(exact_B), rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("highway", [True, False])
 @pytest.mark.parametrize("batch", [1, 5, 64, 70])
