@@ -12,12 +12,15 @@ import argparse
 import resource
 import statistics
 from collections.abc import Callable
+from contextlib import ExitStack
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from time import perf_counter
 
 import ray
 import torch
 from measuring import machine, table, timed
-from speed import Setting
+from speed import Setting, Work
 
 from rlgan.policies import SeqGAN, SeqGANConfig
 from rlgan.policies.token_runner import rollout_batch
@@ -35,23 +38,55 @@ def built(num_env_runners: int, **data: int) -> SeqGAN:
     return config.env_runners(num_env_runners=num_env_runners).build_algo()
 
 
+def plain_worker(pipe: Connection, batch_size: int) -> None:
+    """A process without Ray that rolls a batch out whenever it is told to."""
+    torch.set_num_threads(1)
+    work = Work(Setting(batch_size=batch_size))
+    while pipe.recv():
+        work.tokens_BT = work.draw(batch_size)
+        work.completed_PRBT = work.complete()
+        work.score()
+        pipe.send(None)
+
+
+def plain_processes(stack: ExitStack, count: int) -> Callable[[], object]:
+    """A call that lets `count` processes without Ray do a batch of 64, each its part; they end with the stack."""
+    context, pipes = get_context("spawn"), []
+    for _ in range(count):
+        mine, theirs = context.Pipe()
+        context.Process(target=plain_worker, args=(theirs, 64 // count), daemon=True).start()
+        stack.callback(mine.send, False)
+        pipes.append(mine)
+
+    def together() -> None:
+        for pipe in pipes:
+            pipe.send(True)
+        for pipe in pipes:
+            pipe.recv()
+
+    return together
+
+
 def runners_section(repeats: int) -> None:
-    """Rollouts of one batch by the driver, one runner and two."""
+    """Rollouts of one batch by the driver, one runner and two; and by processes without Ray, for the machine's part."""
     torch.set_num_threads(1)
     algorithms = {count: built(count) for count in (0, 1, 2)}
-    seconds: dict[int, list[float]] = {count: [] for count in algorithms}
-    for repeat in range(repeats + 1):
-        for count, algorithm in algorithms.items():
-            value = timed(lambda algorithm=algorithm: rollout_batch(algorithm, 64))
-            if repeat > 0:
-                seconds[count].append(value)
-    medians = {count: statistics.median(values) for count, values in seconds.items()}
+    with ExitStack() as stack:
+        calls: dict[str, Callable[[], object]] = {
+            f"{count} runner{'s' * (count != 1)}": lambda algorithm=algorithm: rollout_batch(algorithm, 64)
+            for count, algorithm in algorithms.items()
+        }
+        calls |= {f"{count} without Ray": plain_processes(stack, count) for count in (1, 2)}
+        rounds = [{name: timed(call) for name, call in calls.items()} for _ in range(repeats + 1)][1:]
     completions = Setting().num_evaluations - Setting().batch_size
-    rows = [
-        [str(count), f"{value:.2f}", f"{completions / value:,.0f}", f"{medians[1] / value:.2f}"]
-        for count, value in medians.items()
-    ]
-    table(["runners (1 thread each)", "seconds a batch", "completions/s", "speed over one runner"], rows)
+    rows = []
+    for name in calls:
+        one = "1 without Ray" if name.endswith("Ray") else "1 runner"
+        value = statistics.median(row[name] for row in rounds)
+        ratios = sorted(row[one] / row[name] for row in rounds)
+        spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        rows.append([name, f"{value:.2f}", f"{completions / value:,.0f}", spread])
+    table(["processes of 1 thread", "seconds a batch", "completions/s", "speed over one of its kind"], rows)
     for algorithm in algorithms.values():
         algorithm.stop()
 
