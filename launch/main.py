@@ -16,6 +16,7 @@ COMMANDS = {
     "sample": "Generate sequences or images with a trained generator.",
     "fill": "Fill blanks in lines of text with a trained MaskGAN.",
     "eval": "Measure runs and files of sequences, and compare runs.",
+    "submit": "Run `rlgan train ...` as a job of a Ray cluster, and follow it.",
     "doctor": "Check what a run needs: versions, cores, memory, a folder, a cluster.",
     "data inspect": "Count what is in a data file, and what training would make of it.",
 }
@@ -89,6 +90,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from rlgan.launch.doctor import doctor
 
         return doctor
+    if name == "submit":
+        from rlgan.launch.submit import submit
+
+        return submit
     if name == "fill":
         from rlgan.launch.fill import fill
 

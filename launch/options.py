@@ -136,7 +136,7 @@ def value_of(arguments: Sequence[str], name: str) -> str | None:
         Its last value; None if it is not there.
     """
     value = None
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         flag, equals, _ = word.replace("_", "-", 2).partition("=") if word.startswith("--") else ("", "", "")
         if flag == f"--{name}":
             value = word.partition("=")[2] if equals else following

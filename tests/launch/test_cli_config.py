@@ -2,8 +2,21 @@
 
 import pytest
 
+from rlgan.launch.catalogue import SYSTEMS, system_named
+from rlgan.launch.train_options import read_train_options
+
 TRAIN = ("train", "seqgan")
 pytestmark = pytest.mark.usefixtures("no_ray")
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_no_option_is_needed(name, rlgan, tmp_path, monkeypatch):
+    """The command of README's quick start: it comes as far as Ray, on the recipe `quick`."""
+    monkeypatch.chdir(tmp_path)
+    said = rlgan("train", name)
+    assert "Ray was about to start" in said.err, said
+    assert read_train_options(system_named(name), []).run == system_named(name).recipes["quick"]()
+
 
 OPTIONS = {
     "unknown option": (["--ronds", "3"], "--ronds: no such option; perhaps you meant --rounds"),
