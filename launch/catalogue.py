@@ -43,7 +43,11 @@ SYSTEMS = {
         sample="rlgan.launch.sample",
         evaluate="rlgan.launch.evaluate",
     ),
-    "maskgan": Entry("Train MaskGAN, which fills blanks in text, on lines of text or a built-in grammar."),
+    "maskgan": Entry(
+        "Train MaskGAN, which fills blanks in text, on lines of text or a built-in grammar.",
+        sample="rlgan.launch.sample_fills",
+        evaluate="rlgan.launch.evaluate_fills",
+    ),
     "bgan": Entry("Train BGAN on images with few levels, or on short texts.", sample="rlgan.launch.sample_images"),
     "began": Entry("Train BEGAN on grey or colour images.", sample="rlgan.launch.sample_images"),
 }

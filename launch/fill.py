@@ -71,7 +71,7 @@ def fill(arguments: Sequence[str]) -> int:
 
 def _lines(filler: Filler, line: str, options: FillOptions) -> Iterator[str]:
     """What is written of one line."""
-    names = list(filler.generators) if options.generator == "both" else [options.generator]
+    names = list(filler.nets.generators) if options.generator == "both" else [options.generator]
     if options.format == "text":
         yield line
     for name in names:

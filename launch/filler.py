@@ -10,22 +10,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
-from rlgan.checkpoint import load_module
 from rlgan.data.vocabulary import Vocabulary
-from rlgan.discriminators.infilling import InfillingDiscriminator, InfillingDiscriminatorConfig
 from rlgan.errors import CheckpointError, DataError
 from rlgan.fills import fill_blanks
+from rlgan.launch.fill_nets import FillNets, load_fill_nets
 from rlgan.launch.generator import checkpoint_at
-from rlgan.models.infilling import InfillingGenerator
-from rlgan.models.seq2seq import Seq2SeqConfig
 from rlgan.seeding import torch_generator
-from rlgan.settings import filled
 from rlgan.types import TokenSpace
 
 _MARK = re.compile(r"(_{2,})(?::(\d{1,4}))?")
@@ -54,18 +48,19 @@ class Filler:
     """The nets of a run, and the vocabulary they speak.
 
     Attributes:
-        generators: "maskgan" and "mask_mle", in evaluation mode.
-        discriminator: pays for fills.
+        nets: generators and discriminator.
         vocabulary: of the run.
-        space: of the run.
         step: rounds it was trained for.
     """
 
-    generators: dict[str, InfillingGenerator]
-    discriminator: InfillingDiscriminator
+    nets: FillNets
     vocabulary: Vocabulary
-    space: TokenSpace
     step: int
+
+    @property
+    def space(self) -> TokenSpace:
+        """What a text is."""
+        return self.nets.space
 
     def read(self, line: str) -> tuple[Tensor, Tensor]:
         """A line with marks as ids and blanks.
@@ -115,8 +110,8 @@ class Filler:
         tokens_T, blank_T = self.read(line)
         tokens_NT, blank_NT = tokens_T.repeat(count, 1), blank_T.repeat(count, 1)
         uniform_NT = torch.rand(tokens_NT.shape, generator=torch_generator(seed, "fill"))
-        filled_NT = fill_blanks(self.generators[name], tokens_NT, blank_NT, uniform_NT, temperature)
-        reward_NT = self.discriminator.reward(filled_NT, blank_NT)
+        filled_NT = fill_blanks(self.nets.generators[name], tokens_NT, blank_NT, uniform_NT, temperature)
+        reward_NT = self.nets.discriminator.reward(filled_NT, blank_NT)
         return [self._told(*row) for row in zip(filled_NT, blank_NT, reward_NT, strict=True)]
 
     def _told(self, tokens_T: Tensor, blank_T: Tensor, reward_T: Tensor) -> Fill:
@@ -140,32 +135,10 @@ def load_filler(path: Path) -> Filler:
         CheckpointError: if there is no checkpoint, or it is damaged or of something else.
     """
     checkpoint = checkpoint_at(path)
-    try:
-        space = TokenSpace(**checkpoint.state["space"])
-        training: Any = yaml.safe_load(checkpoint.config_yaml)["training"]
-        sizes = filled(Seq2SeqConfig, training["generator"], "training.generator")
-        judge = filled(InfillingDiscriminatorConfig, training["discriminator"], "training.discriminator")
-        weights = {name: checkpoint.tensors[f"published_{net}"] for name, net in _PUBLISHED.items()}
-        discriminator_weights = checkpoint.tensors["published_discriminator"]
-    except (KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path}: holds nothing that fills blanks ({error!r:.80}): no MaskGAN run?") from None
+    nets = load_fill_nets(checkpoint, path)
     if checkpoint.tokenizer_json is None:
         raise CheckpointError(f"{path}: the run learned integers, not text: there are no words to fill in.")
-    discriminator = InfillingDiscriminator(space, judge, torch_generator(0, "replaced by the weights"))
-    load_module(discriminator, dict(discriminator_weights), "discriminator")
-    vocabulary = Vocabulary.from_json(checkpoint.tokenizer_json)
-    generators = {name: _generator(space, sizes, tensors, name) for name, tensors in weights.items()}
-    return Filler(generators, discriminator.eval().requires_grad_(False), vocabulary, space, checkpoint.step)
-
-
-_PUBLISHED = {"maskgan": "generator", "mask_mle": "mask_mle"}
-
-
-def _generator(space: TokenSpace, sizes: Seq2SeqConfig, weights: dict[str, Tensor], name: str) -> InfillingGenerator:
-    """A generator with these weights."""
-    net = InfillingGenerator(space, sizes, torch_generator(0, "replaced by the weights"))
-    load_module(net, dict(weights), name)
-    return net.eval().requires_grad_(False)
+    return Filler(nets, Vocabulary.from_json(checkpoint.tokenizer_json), checkpoint.step)
 
 
 def read_lines(path: Path) -> Sequence[str]:

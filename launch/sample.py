@@ -2,18 +2,21 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from rlgan.errors import ConfigError
-from rlgan.launch.generator import TrainedGenerator, load_generator
+from rlgan.launch.generator import load_generator
 from rlgan.launch.options import OptionStyle, parse_options
 from rlgan.rollouts import sample_sequences
 from rlgan.seeding import torch_generator
+from rlgan.types import TokenSpace
 
 _BATCH = 256
 STYLE = OptionStyle(
@@ -46,38 +49,69 @@ def sample(arguments: Sequence[str]) -> int:
 
     Returns:
         0.
+    """
+    options = parse_options(SampleOptions, arguments, STYLE)
+    generator = load_generator(options.run)
+    vocabulary = generator.vocabulary
+
+    def draw(uniform_NT: Tensor) -> Tensor:
+        return sample_sequences(generator.net, vocabulary.space, uniform_NT, options.temperature)
+
+    write_sequences(Sampler(draw, vocabulary.decode, vocabulary.space, generator.step), options)
+    return 0
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """What sequences come from, and how they are written.
+
+    Attributes:
+        draw: [N, T] float in [0, 1), which draw one token each -> [N, T] int64 ids.
+        decode: [T] ids of one sequence -> text.
+        space: of the ids.
+        step: rounds of training.
+    """
+
+    draw: Callable[[Tensor], Tensor]
+    decode: Callable[[Tensor], str]
+    space: TokenSpace
+    step: int
+
+
+def write_sequences(sampler: Sampler, options: SampleOptions) -> None:
+    """Sequences, one a line, to where the options say.
+
+    Args:
+        sampler: what draws them.
+        options: how many, in what form, where to.
 
     Raises:
         ConfigError: if the output file cannot be written.
     """
-    options = parse_options(SampleOptions, arguments, STYLE)
-    generator = load_generator(options.run)
-    lines = _lines(generator, options)
+    lines = _lines(sampler, options)
     if options.output is None:
         _write(lines, sys.stdout)
-        return 0
+        return
     try:
         with options.output.open("w", encoding="utf-8") as file:
             _write(lines, file)
     except OSError as error:
         raise ConfigError(f"--output {options.output}: cannot be written ({error.strerror or error}).") from None
-    return 0
 
 
-def _lines(generator: TrainedGenerator, options: SampleOptions) -> Iterator[str]:
+def _lines(sampler: Sampler, options: SampleOptions) -> Iterator[str]:
     """The output, batch by batch; the first n sequences do not depend on how many follow."""
-    space = generator.vocabulary.space
+    space = sampler.space
     for start in range(0, options.num_samples, _BATCH):
         random = torch_generator(options.seed, "sample", start)
         uniform_NT = torch.rand(_BATCH, space.length, generator=random)
-        count = min(_BATCH, options.num_samples - start)
-        for tokens_T in sample_sequences(generator.net, space, uniform_NT[:count], options.temperature):
-            text = generator.vocabulary.decode(tokens_T)
+        for tokens_T in sampler.draw(uniform_NT[: min(_BATCH, options.num_samples - start)]):
+            text = sampler.decode(tokens_T)
             if options.format == "text":
                 yield " ".join(text.splitlines())
             else:
                 tokens = tokens_T[space.mask(tokens_T[None])[0]].tolist()
-                yield json.dumps({"text": text, "tokens": tokens, "step": generator.step}, ensure_ascii=False)
+                yield json.dumps({"text": text, "tokens": tokens, "step": sampler.step}, ensure_ascii=False)
 
 
 def _write(lines: Iterator[str], file: TextIO) -> None:

@@ -85,18 +85,10 @@ def open_run(path: Path, sources: SourceCache | None = None) -> TrainedRun:
 
     Raises:
         CheckpointError: if there is no usable checkpoint in it, or something else than a generator of sequences.
-        DataError: if the data is not what the run learned from.
     """
     checkpoint = checkpoint_at(path)
-    config = _config_of(checkpoint, path)
-    corpus = filled(CorpusConfig, _section(config, "data"), f"{path}: data")
-    source = (sources or SourceCache()).load(corpus, checkpoint.tokenizer_json)
-    made_of = checkpoint.state.get("corpus", {}).get("fingerprint")
-    if made_of != source.fingerprint():
-        raise DataError(
-            f"{path}: the data ({source.name}) is not what the run learned from: held-out sequences may have been "
-            "trained on. Put the original data back."
-        )
+    config = config_of(checkpoint, path)
+    source = data_of(checkpoint, path, sources)
     try:
         space = TokenSpace(**checkpoint.state["space"])
     except (KeyError, TypeError, ValueError) as error:
@@ -110,8 +102,43 @@ def open_run(path: Path, sources: SourceCache | None = None) -> TrainedRun:
     return TrainedRun(path, checkpoint.step, config, generator, likelihood, source)
 
 
-def _config_of(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
-    """The configuration of a checkpoint."""
+def data_of(checkpoint: Checkpoint, path: Path, sources: SourceCache | None = None) -> TokenSource:
+    """The data that a checkpoint was made of.
+
+    Args:
+        checkpoint: verified.
+        path: for messages.
+        sources: where data of other runs is kept; None reads it anew.
+
+    Returns:
+        The source.
+
+    Raises:
+        DataError: if the data is not what the run learned from.
+    """
+    corpus = filled(CorpusConfig, _section(config_of(checkpoint, path), "data"), f"{path}: data")
+    source = (sources or SourceCache()).load(corpus, checkpoint.tokenizer_json)
+    if checkpoint.state.get("corpus", {}).get("fingerprint") != source.fingerprint():
+        raise DataError(
+            f"{path}: the data ({source.name}) is not what the run learned from: held-out sequences may have been "
+            "trained on. Put the original data back."
+        )
+    return source
+
+
+def config_of(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
+    """The configuration of a checkpoint.
+
+    Args:
+        checkpoint: verified.
+        path: for messages.
+
+    Returns:
+        Content of config.yaml: system, seed, training, data.
+
+    Raises:
+        CheckpointError: if it is none.
+    """
     try:
         config = yaml.safe_load(checkpoint.config_yaml)
     except yaml.YAMLError as error:

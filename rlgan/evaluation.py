@@ -8,6 +8,7 @@ distinct-n falls: `comparable` says whether two evaluations used as many.
 
 # N sequences, T positions
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from rlgan.data.oracle import Oracle
 from rlgan.metrics.bleu import BleuReferences, self_bleu
 from rlgan.metrics.diversity import copied_fraction, distinct_n, num_distinct_sequences
 from rlgan.metrics.likelihood import Tempered, held_out_nll, mean_nll, policy_entropy
+from rlgan.metrics.quality_diversity import Point, quality_at_diversity
 from rlgan.metrics.sequences import sequences_of
 from rlgan.rollouts import sample_sequences
 from rlgan.seeding import torch_generator
@@ -138,6 +140,21 @@ def mle_temperature_sweep(
         SweepPoint(temperature, evaluate_generator(generator, source, num_samples, seed, temperature).figures)
         for temperature in temperatures
     ]
+
+
+def figures_at_entropy(sweep: Sequence[SweepPoint], entropy: float) -> dict[str, float]:
+    """What a sweep reaches at a given entropy, linear between its points; an `ExtrapolationError` outside them.
+
+    Args:
+        sweep: of a likelihood model.
+        entropy: nats per token.
+
+    Returns:
+        Every figure that all points have and that is finite in all.
+    """
+    rows = [point.figures for point in sweep]
+    tags = [tag for tag in rows[0] if all(math.isfinite(row.get(tag, math.nan)) for row in rows)]
+    return {tag: quality_at_diversity([Point(row["gen/entropy"], row[tag]) for row in rows], entropy) for tag in tags}
 
 
 def comparable(figures: Mapping[str, float], others: Mapping[str, float]) -> bool:

@@ -102,7 +102,9 @@ class InfillingGenerator(Seq2Seq):
         super().__init__(space, config, init)
         self.bias_V = nn.Parameter(torch.zeros(space.vocab_size))
 
-    def log_prob_and_entropy(self, tokens_BT: Tensor, blank_BT: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
+    def log_prob_and_entropy(
+        self, tokens_BT: Tensor, blank_BT: Tensor, dropout: float = 0.0, temperature: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         """Log-probability of the token at every blank, and the entropy of what it was drawn from.
 
         The decoder reads `tokens_BT`: the true words where they are given, the fills (or, for likelihood training, the
@@ -112,6 +114,7 @@ class InfillingGenerator(Seq2Seq):
             tokens_BT: [B, T] int64 ids, the text with its blanks filled in.
             blank_BT: [B, T] bool; what stands at blanks is hidden from the encoder.
             dropout: share of activations dropped.
+            temperature: divides the logits; 1 is the generator itself.
 
         Returns:
             Two [B, T] tensors in nats, 0 where nothing is blank.
@@ -119,7 +122,10 @@ class InfillingGenerator(Seq2Seq):
         memory = self.encode(hide(tokens_BT, blank_BT, self.space), dropout)
         feature_BTH = self.decode(self.after_start(tokens_BT[:, :-1]), memory, dropout)
         log_prob_N, entropy_N = softmax_log_prob_and_entropy(
-            feature_BTH[blank_BT], self.embedding.weight[:-1], self.bias_V, tokens_BT[blank_BT]
+            feature_BTH[blank_BT] / temperature,
+            self.embedding.weight[:-1],
+            self.bias_V / temperature,
+            tokens_BT[blank_BT],
         )
         zero_BT = torch.zeros(tokens_BT.shape, dtype=log_prob_N.dtype, device=log_prob_N.device)
         return zero_BT.masked_scatter(blank_BT, log_prob_N), zero_BT.masked_scatter(blank_BT, entropy_N)

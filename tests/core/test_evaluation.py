@@ -16,10 +16,12 @@ from rlgan.evaluation import (
     comparable,
     evaluate_generator,
     evaluate_sequences,
+    figures_at_entropy,
     mle_temperature_sweep,
     oracle_nll,
     oracle_of,
 )
+from rlgan.metrics.quality_diversity import ExtrapolationError
 from rlgan.models import RecurrentConfig, RecurrentGenerator
 from rlgan.seeding import torch_generator
 from rlgan.types import TokenSpace
@@ -187,6 +189,16 @@ def test_equal_seeds_draw_equal_samples():
     assert isinstance(first, Evaluation)
     assert torch.equal(first.samples_NT, again.samples_NT) and first.figures == again.figures
     assert not torch.equal(first.samples_NT, other.samples_NT)
+
+
+def test_a_sweep_is_read_at_an_entropy_between_its_points_and_nowhere_else():
+    sweep = [
+        SweepPoint(1.0, {"gen/entropy": 3.0, "eval/bleu_2": 0.2, "eval/other": math.inf}),
+        SweepPoint(0.5, {"gen/entropy": 1.0, "eval/bleu_2": 0.8, "eval/other": 1.0}),
+    ]
+    assert figures_at_entropy(sweep, 2.5) == pytest.approx({"gen/entropy": 2.5, "eval/bleu_2": 0.35})
+    with pytest.raises(ExtrapolationError):
+        figures_at_entropy(sweep, 3.1)
 
 
 def test_sweep_has_a_point_a_temperature_and_entropy_rises_with_it():

@@ -7,8 +7,10 @@ import torch
 
 from rlgan.blanks import BlankConfig
 from rlgan.data import GrammarSource
-from rlgan.infilling_evaluation import evaluate_infilling
+from rlgan.infilling_evaluation import evaluate_infilling, infilling_temperature_sweep
+from rlgan.metrics.bleu import BleuReferences, self_bleu
 from rlgan.metrics.infilling import blank_nll, perplexity, total_variance
+from rlgan.metrics.sequences import sequences_of
 from rlgan.models.infilling import InfillingGenerator, LanguageModel
 from rlgan.models.seq2seq import Seq2SeqConfig
 
@@ -76,3 +78,51 @@ def test_other_kinds_of_blanks(kind: str) -> None:
     assert all(math.isfinite(value) for value in found.figures.values())
     if kind == "everything":
         assert bool(found.blank_NT.all())
+
+
+def test_bleu_is_against_other_texts_and_has_the_real_ones_as_its_ceiling() -> None:
+    source = GrammarSource(length=8, num_train=50, num_held_out=61, seed=0)
+    found = evaluate_infilling(*nets(source), source, BlankConfig(), 100, seed=1).figures
+    texts = sequences_of(source.held_out_NT, source.space)
+    ceiling = BleuReferences(texts[30:]).bleu(texts[:30])
+    for n in (2, 3, 4, 5):
+        assert found[f"eval/real_bleu_{n}"] == ceiling[n] and found[f"eval/bleu_{n}"] < ceiling[n]
+        assert found[f"eval/real_self_bleu_{n}"] == self_bleu(texts[:30])[n]
+    few = GrammarSource(length=8, num_train=50, num_held_out=3, seed=0)
+    assert "eval/bleu_2" not in evaluate_infilling(*nets(few), few, BlankConfig(), 10, seed=1).figures
+
+
+def test_whole_text_perplexity_counts_what_stands_outside_blanks() -> None:
+    """By hand, from the language model's own scores: every word and the end token of the text, none after it."""
+    source = GrammarSource(length=8, num_train=50, num_held_out=60, seed=0)
+    language_model = nets(source)[1]
+    found = evaluate_infilling(*nets(source), source, BlankConfig(), 60, seed=1)
+    log_prob_NT = language_model.log_prob(found.real_NT)
+    expected = math.exp(-float(log_prob_NT[source.space.mask(found.real_NT)].detach().mean()))
+    assert found.figures["eval/lm_real_text_perplexity"] == pytest.approx(expected, rel=1e-5)
+    log_prob_NT = language_model.log_prob(found.filled_NT)
+    expected = math.exp(-float(log_prob_NT[source.space.mask(found.real_NT)].detach().mean()))
+    assert found.figures["eval/lm_fill_text_perplexity"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_temperature_changes_the_generator_in_all_that_is_measured() -> None:
+    """Logits divided by 0.5: the squared probabilities of the generator, renormalised."""
+    source = GrammarSource(length=8, num_train=50, num_held_out=60, seed=0)
+    generator, language_model = nets(source)
+    with torch.no_grad():
+        generator.bias_V.copy_(torch.linspace(-2, 2, len(generator.bias_V)))
+    tokens_BT, blank_BT = source.held_out_NT[:1], torch.zeros(1, 8, dtype=torch.bool)
+    blank_BT[0, 1] = True
+    log_prob_V = torch.cat([
+        generator.log_prob_and_entropy(torch.cat([tokens_BT[:, :1], word.view(1, 1), tokens_BT[:, 2:]], 1), blank_BT)[0]
+        for word in torch.arange(source.space.vocab_size)
+    ])[:, 1]  # fmt: skip
+    squared_V = (2 * log_prob_V).softmax(dim=0)
+    log_prob_BT, entropy_BT = generator.log_prob_and_entropy(tokens_BT, blank_BT, 0.0, 0.5)
+    assert float(log_prob_BT[0, 1]) == pytest.approx(float(squared_V[tokens_BT[0, 1]].log()), abs=1e-4)
+    assert float(entropy_BT[0, 1]) == pytest.approx(float(-(squared_V * squared_V.log()).sum()), abs=1e-4)
+    sweep = infilling_temperature_sweep(generator, language_model, source, BlankConfig(), (0.5, 1.0), 40, seed=1)
+    plain = evaluate_infilling(generator, language_model, source, BlankConfig(), 40, seed=1).figures
+    assert sweep[1].figures == plain and sweep[0].temperature == 0.5
+    assert sweep[0].figures["gen/entropy"] < plain["gen/entropy"] - 0.5
+    assert sweep[0].figures["eval/masked_perplexity"] != plain["eval/masked_perplexity"]

@@ -2,13 +2,20 @@
 
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from rlgan.data import CorpusConfig, load_source
 from rlgan.errors import DataError
+from rlgan.fills import fill_blanks
+from rlgan.infilling_evaluation import evaluate_infilling
 from rlgan.launch.filler import load_filler
+from rlgan.seeding import torch_generator
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -99,6 +106,74 @@ def test_what_is_wrong_is_one_line_and_a_code(run, rlgan, words, code, message):
 def test_a_folder_without_a_checkpoint_is_refused(rlgan, tmp_path):
     said = rlgan("fill", tmp_path, "a ____")
     assert said.code == 5 and "no checkpoint" in said.err
+
+
+def test_eval_puts_the_fills_of_both_generators_side_by_side(run, rlgan):
+    said = rlgan("eval", run, "-n", 30, "--seed", 3, "--sweep", "--temperatures", 0.2, 5)
+    assert said.code == 0, said.err
+    assert "mask mle at equal entropy" in said.out and "eval/lm_fill_text_perplexity" in said.out
+    result = json.loads(said.out.splitlines()[-1])
+    nets = load_filler(run).nets
+    source = load_source(CorpusConfig(builtin="grammar", length=8, grammar_sequences=100, grammar_held_out=20), None)
+    for name, net in nets.generators.items():
+        expected = evaluate_infilling(net, nets.language_model, source, nets.blanks, 30, seed=3).figures
+        assert result[name] == pytest.approx(expected)
+    assert result["step"] == 5 and "eval/real_bleu_3" in result["maskgan"]
+    assert result["mask_mle_at_equal_entropy"]["gen/entropy"] == pytest.approx(result["maskgan"]["gen/entropy"])
+    saved = json.loads((run / "evaluation.json").read_text())
+    assert saved["figures"] == {"step": 5.0, **result["maskgan"]} and saved["mask_mle"] == result["mask_mle"]
+    assert len(json.loads((run / "temperature_sweep.json").read_text())["points"]) == 2
+
+
+def test_eval_of_whole_texts_is_shown_and_not_left_for_the_report(run, rlgan):
+    (run / "evaluation.json").unlink(missing_ok=True)
+    said = rlgan("eval", run, "-n", 30, "--blanks", "everything")
+    figures = json.loads(said.out.splitlines()[-1])["mask_mle"]
+    assert said.code == 0 and figures["eval/lm_fill_perplexity"] == figures["eval/lm_fill_text_perplexity"]
+    assert not (run / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--temperatures", "0", "1"], 2, "must be positive"),
+        (["--num-samples", "1"], 2, "--num-samples"),
+        (["--compare", "x"], 2, "--compare"),
+    ],
+)
+def test_what_eval_refuses_is_one_line_and_a_code(run, rlgan, words, code, message):
+    said = rlgan("eval", run, *words)
+    assert said.code == code and message in said.err and len(said.err.splitlines()) == 1 and not said.out
+
+
+@pytest.mark.parametrize("command", ["sample", "eval"])
+def test_a_maskgan_run_without_a_usable_checkpoint_is_exit_5(command, rlgan, tmp_path):
+    (tmp_path / "config.yaml").write_text("system: maskgan\n")
+    said = rlgan(command, tmp_path)
+    assert said.code == 5 and "no checkpoint" in said.err
+
+
+def test_sampled_texts_are_blanks_alone_filled_in(run, rlgan):
+    filler = load_filler(run)
+    space, uniform_NT = filler.space, torch.rand(256, 8, generator=torch_generator(2, "sample", 0))[:6]
+    for name, net in filler.nets.generators.items():
+        said = rlgan("sample", run, "-n", 6, "--seed", 2, "--generator", name, "--format", "jsonl")
+        any_NT, blank_NT = torch.full((6, 8), 3), torch.ones(6, 8, dtype=torch.bool)
+        expected_NT = fill_blanks(net, any_NT, blank_NT, uniform_NT)
+        rows = [json.loads(line) for line in said.out.splitlines()]
+        kept = [row[keep].tolist() for row, keep in zip(expected_NT, space.mask(expected_NT), strict=True)]
+        assert [row["tokens"] for row in rows] == kept and {row["step"] for row in rows} == {5}
+    text = rlgan("sample", run, "-n", 6, "--seed", 2, "--generator", name).out.splitlines()
+    assert text == [row["text"] for row in rows]
+
+
+def test_neither_sample_nor_eval_imports_ray(run):
+    program = (
+        "import sys; from rlgan.launch.main import main; "
+        f"main(['eval', {str(run)!r}, '-n', '10']); main(['sample', {str(run)!r}]); sys.exit('ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_resumed_run_goes_on(run, rlgan, tmp_path):
