@@ -7,11 +7,11 @@ bit. Runs that are complete are kept, so that the script can be stopped and star
 """
 
 import argparse
-import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from training_runs import RLGAN, train_all
 
 PAPER_FORM = [
     "--advantage", "none", "--no-standardise", "--reduction", "sum", "--discriminator.reward-map", "probability",
@@ -36,16 +36,6 @@ VARIANTS = {
 }
 
 
-def train(rlgan: str, directory: Path, seed: int, options: list[str]) -> int:
-    """One run, unless it is there already; its output goes to a file beside it."""
-    if (directory / "report.html").is_file():
-        return 0
-    command = [rlgan, "train", "seqgan", "--run-dir", str(directory), "--seed", str(seed), "--resume", "auto", *options]
-    print(" ".join(command), flush=True)
-    with directory.with_suffix(".log").open("a", encoding="utf-8") as log:
-        return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
-
-
 def main() -> int:
     """Train what is missing, then compare all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,20 +44,9 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=[v for v in VARIANTS if v not in SCHEDULES])
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, each with its share of the cores")
     arguments, extra = parser.parse_known_args()
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // arguments.jobs)))
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    rlgan = str(Path(sys.executable).parent / "rlgan")
-    runs = [
-        (f"{variant}-{seed}", seed, VARIANTS[variant]) for seed in arguments.seeds for variant in arguments.variants
-    ]
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        codes = pool.map(lambda run: train(rlgan, arguments.output / run[0], run[1], [*run[2], *extra]), runs)
-        failed = [name for (name, _, _), code in zip(runs, codes, strict=True) if code]
-    if failed:
-        print(f"failed: {', '.join(failed)}; see the .log files in {arguments.output}")
-        return 1
-    directories = [str(arguments.output / name) for name, _, _ in runs]
-    compare = [rlgan, "eval", "--compare", *directories, "--output", str(arguments.output / "comparison")]
+    variants = {name: [*VARIANTS[name], *extra] for name in arguments.variants}
+    directories = map(str, train_all("seqgan", arguments.output, arguments.seeds, variants, arguments.jobs).values())
+    compare = [RLGAN, "eval", "--compare", *directories, "--output", str(arguments.output / "comparison")]
     return subprocess.run(compare, check=False).returncode
 
 

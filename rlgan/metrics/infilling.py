@@ -1,6 +1,6 @@
-"""Likelihood of words at blanks, and the variance of a policy gradient."""
+"""Likelihood of words at blanks, and the variance of vectors such as gradients."""
 
-# B, N sequences, T positions, G gradients, P parameters
+# B, N sequences, T positions, P components
 
 import math
 from collections.abc import Callable
@@ -48,18 +48,46 @@ def perplexity(nll: float) -> float:
     return math.exp(nll) if nll < 700 else math.inf
 
 
-def total_variance(gradient_GP: Tensor) -> float:
-    """Variance of a gradient estimate, summed over all parameters.
+class VectorMoments:
+    """Mean and total variance of vectors that come one after the other, in double precision and without keeping them.
 
-    Args:
-        gradient_GP: [G, P] independent estimates, G of at least 2.
-
-    Returns:
-        The sum of the unbiased variances (n - 1).
-
-    Raises:
-        ValueError: if there are fewer than 2 estimates.
+    Example:
+        after `add(tensor([0., 1.]))` and `add(tensor([2., 5.]))` the total variance is 2 + 8.
     """
-    if gradient_GP.ndim != 2 or len(gradient_GP) < 2:
-        raise ValueError(f"a variance needs [G, P] gradients with G of at least 2; got {list(gradient_GP.shape)}.")
-    return float(gradient_GP.double().var(dim=0, unbiased=True).sum())
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum_P: Tensor | None = None
+        self._sum_of_squares = 0.0
+
+    def add(self, vector_P: Tensor) -> None:
+        """One more vector.
+
+        Args:
+            vector_P: [P], of the length of those before it.
+        """
+        vector_P = vector_P.detach().double()
+        self._sum_P = vector_P.clone() if self._sum_P is None else self._sum_P + vector_P
+        self._sum_of_squares += float(vector_P.square().sum())
+        self.count += 1
+
+    def squared_mean(self) -> float:
+        """Squared norm of the mean.
+
+        Returns:
+            0 before the first vector.
+        """
+        return 0.0 if self._sum_P is None else float(self._sum_P.square().sum()) / self.count**2
+
+    def total_variance(self) -> float:
+        """The trace of the covariance.
+
+        Returns:
+            The sum over all components of their unbiased variances (n - 1).
+
+        Raises:
+            ValueError: if there are fewer than 2 vectors.
+        """
+        if self.count < 2:
+            raise ValueError(f"a variance needs at least 2 vectors; got {self.count}.")
+        return (self._sum_of_squares - self.count * self.squared_mean()) / (self.count - 1)

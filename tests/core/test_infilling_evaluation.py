@@ -9,7 +9,7 @@ from rlgan.blanks import BlankConfig
 from rlgan.data import GrammarSource
 from rlgan.infilling_evaluation import evaluate_infilling, infilling_temperature_sweep
 from rlgan.metrics.bleu import BleuReferences, self_bleu
-from rlgan.metrics.infilling import blank_nll, perplexity, total_variance
+from rlgan.metrics.infilling import VectorMoments, blank_nll, perplexity
 from rlgan.metrics.sequences import sequences_of
 from rlgan.models.infilling import InfillingGenerator, LanguageModel
 from rlgan.models.seq2seq import Seq2SeqConfig
@@ -31,10 +31,13 @@ def test_masked_perplexity_by_hand() -> None:
     assert perplexity(1e6) == math.inf
 
 
-def test_total_variance_by_hand() -> None:
-    assert total_variance(torch.tensor([[0.0, 1.0], [2.0, 5.0]])) == 2.0 + 8.0
+def test_moments_of_vectors_by_hand() -> None:
+    moments = VectorMoments()
     with pytest.raises(ValueError, match="at least 2"):
-        total_variance(torch.zeros(1, 4))
+        moments.total_variance()
+    for vector in (torch.tensor([0.0, 1.0]), torch.tensor([2.0, 5.0])):
+        moments.add(vector)
+    assert moments.total_variance() == 2.0 + 8.0 and moments.squared_mean() == 1.0 + 9.0 and moments.count == 2
 
 
 def nets(source: GrammarSource) -> tuple[InfillingGenerator, LanguageModel]:
@@ -118,7 +121,8 @@ def test_a_temperature_changes_the_generator_in_all_that_is_measured() -> None:
         for word in torch.arange(source.space.vocab_size)
     ])[:, 1]  # fmt: skip
     squared_V = (2 * log_prob_V).softmax(dim=0)
-    log_prob_BT, entropy_BT = generator.log_prob_and_entropy(tokens_BT, blank_BT, 0.0, 0.5)
+    with torch.no_grad():
+        log_prob_BT, entropy_BT = generator.log_prob_and_entropy(tokens_BT, blank_BT, 0.0, 0.5)
     assert float(log_prob_BT[0, 1]) == pytest.approx(float(squared_V[tokens_BT[0, 1]].log()), abs=1e-4)
     assert float(entropy_BT[0, 1]) == pytest.approx(float(-(squared_V * squared_V.log()).sum()), abs=1e-4)
     sweep = infilling_temperature_sweep(generator, language_model, source, BlankConfig(), (0.5, 1.0), 40, seed=1)
