@@ -289,7 +289,7 @@ def test_a_reward_that_prefers_one_fill_takes_it_near_1() -> None:
     net, wanted = generator(), torch.tensor([7, 4])
     optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
     rows, blank, source = TOKENS.repeat(16, 1), BLANK.repeat(16, 1), random(7)
-    for _ in range(60):
+    for _ in range(80):
         filled = fill_blanks(net, rows, blank, torch.rand(rows.shape, generator=source))
         reward = (filled == wanted.repeat(16)[:, None]).float()
         returns = discounted_return(reward, blank, 0.5)
@@ -299,4 +299,4 @@ def test_a_reward_that_prefers_one_fill_takes_it_near_1() -> None:
         optimizer.step()
     answer = torch.where(BLANK, wanted[:, None], TOKENS)
     probability = net.log_prob_and_entropy(answer, BLANK)[0][BLANK].exp()
-    assert float(probability.min()) > 0.9, probability
+    assert float(probability.min()) > 0.97, probability

@@ -77,6 +77,12 @@ def test_no_baseline_still_has_a_gradient() -> None:
     assert log_prob.grad is not None and log_prob.grad.tolist() == [[-3.0, -5.0]]
 
 
+def test_given_positions_get_no_gradient() -> None:
+    log_prob = torch.full((1, 5), -1.0, requires_grad=True)
+    policy_gradient_loss(log_prob, torch.full((1, 5), 7.0), MASK).backward()
+    assert log_prob.grad is not None and log_prob.grad.tolist() == [[0.0, -7.0, 0.0, -7.0, -7.0]]
+
+
 def test_leave_one_out_by_hand() -> None:
     """Three fills of one text, the last with no token at position 1: others' means, and itself where there is none."""
     returns = torch.tensor([[[1.0, 4.0, 0.0]], [[2.0, 6.0, 0.0]], [[6.0, 0.0, 5.0]]])

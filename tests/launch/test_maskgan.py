@@ -41,7 +41,9 @@ def run(tmp_path_factory, local_ray) -> Path:
 def test_a_run_leaves_figures_fills_weights_and_a_report(run):
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"tensors": 0}).Reload()
     page = PAGE.read_text(encoding="utf-8")
-    assert not [tag for tag in events.Tags()["scalars"] if f"`{tag}`" not in page]
+    scalars = set(events.Tags()["scalars"])
+    assert not [tag for tag in scalars if f"`{tag}`" not in page]
+    assert {"critic/value_loss", "critic/explained_variance", "gen/entropy", "disc/acc_fake"} <= scalars
     (table,) = {event.tensor_proto.string_val[0].decode() for event in events.Tensors("samples/fills/text_summary")[:1]}
     assert "| real |" in table and "| filled |" in table and "| reward |" in table
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
