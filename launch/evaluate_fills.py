@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +19,12 @@ from rlgan.infilling_evaluation import evaluate_infilling, infilling_temperature
 from rlgan.launch.fill_nets import load_fill_nets
 from rlgan.launch.generator import checkpoint_at
 from rlgan.launch.options import OptionStyle, parse_options
+from rlgan.launch.report import write_report
 from rlgan.launch.temperature_sweep import EVALUATION_FILE, save_sweep
 from rlgan.launch.trained_run import data_of
 from rlgan.metrics.quality_diversity import ExtrapolationError
+from rlgan.models.infilling import InfillingGenerator, LanguageModel
+from rlgan.types import TokenSource
 
 STYLE = OptionStyle(
     "rlgan eval",
@@ -40,7 +44,9 @@ class EvaluateFillsOptions(BaseModel):
     blanks: Literal["run", "everything"] = Field(
         "run", description="What is hidden: as the run learned it, or everything (unconditional generation)."
     )
-    sweep: bool = Field(False, description="Measure MaskMLE at several temperatures too.")
+    sweep: bool = Field(
+        False, description="Measure MaskMLE at several temperatures too, and write RUN/report.html anew with them."
+    )
     temperatures: tuple[float, ...] = Field(
         SWEEP_TEMPERATURES, min_length=2, description="With --sweep: what the logits of MaskMLE are divided by."
     )
@@ -64,24 +70,92 @@ def evaluate(arguments: Sequence[str], console: Console | None = None) -> int:
         raise ConfigError(f"--temperatures must be positive; got {min(options.temperatures)}.")
     checkpoint = checkpoint_at(options.run)
     nets = load_fill_nets(checkpoint, options.run)
-    source = data_of(checkpoint, options.run)
     blanks = nets.blanks if options.blanks == "run" else BlankConfig(kind="everything")
-    rest = (options.num_samples, options.seed, blanks.last_rate)
-    columns = {
-        name: evaluate_infilling(net, nets.language_model, source, blanks, *rest).figures
-        for name, net in nets.generators.items()
-    }
-    sweep = []
-    if options.sweep:
-        judged = (nets.generators["mask_mle"], nets.language_model, source, blanks)
-        sweep = infilling_temperature_sweep(*judged, options.temperatures, *rest)
-        columns["mask_mle_at_equal_entropy"] = _at_equal_entropy(sweep, columns["maskgan"])
-    _show(console or Console(), options.run, checkpoint.step, columns)
+    judged = Judged(nets.generators, nets.language_model, data_of(checkpoint, options.run), blanks, checkpoint.step)
+    found = measure_fills(judged, options.num_samples, options.seed, options.temperatures if options.sweep else ())
+    _show(console or Console(), options.run, checkpoint.step, found.columns)
     if options.blanks == "run":
-        figures = {"step": float(checkpoint.step), **columns.pop("maskgan")}
-        content = {"num_samples": options.num_samples, "seed": options.seed, "figures": figures, **columns}
-        _write(options, content, sweep)
+        try:
+            found.write(options.run)
+            if options.sweep:
+                write_report(options.run)
+        except OSError as error:
+            raise ConfigError(f"{options.run}: cannot be written ({error.strerror or error}).") from None
     return 0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What there is to judge of a run.
+
+    Attributes:
+        generators: "maskgan" and "mask_mle".
+        language_model: of the first stage.
+        source: the data it learned from.
+        blanks: which words are hidden.
+        step: rounds it was trained for.
+    """
+
+    generators: Mapping[str, InfillingGenerator]
+    language_model: LanguageModel
+    source: TokenSource
+    blanks: BlankConfig
+    step: int
+
+
+@dataclass(frozen=True)
+class FillFigures:
+    """The figures of a run's fills.
+
+    Attributes:
+        columns: "maskgan", "mask_mle" and, with a sweep, "mask_mle_at_equal_entropy" -> values by TensorBoard tag.
+        sweep: MaskMLE by temperature.
+        step: of the run.
+        num_samples: texts that were filled.
+        seed: of blanks and fills.
+    """
+
+    columns: Mapping[str, Mapping[str, float]]
+    sweep: Sequence[SweepPoint]
+    step: int
+    num_samples: int
+    seed: int
+
+    def write(self, path: Path) -> None:
+        """Leave evaluation.json and the sweep for the report; an OSError says that they cannot be written.
+
+        Args:
+            path: the run directory.
+        """
+        figures = {"step": float(self.step), **self.columns["maskgan"]}
+        rest = {name: row for name, row in self.columns.items() if name != "maskgan"}
+        content = {"num_samples": self.num_samples, "seed": self.seed, "figures": figures, **rest}
+        text = json.dumps(_plain(content), indent=1, allow_nan=False)
+        (path / EVALUATION_FILE).write_text(text, encoding="utf-8")
+        if self.sweep:
+            save_sweep(path, self.sweep, self.num_samples, self.seed)
+
+
+def measure_fills(judged: Judged, num_samples: int, seed: int, temperatures: Sequence[float] = ()) -> FillFigures:
+    """Measure both generators on the same blanks, and MaskMLE by temperature.
+
+    Args:
+        judged: of a run.
+        num_samples: texts to fill.
+        seed: of blanks and fills.
+        temperatures: of the sweep; none: no sweep.
+
+    Returns:
+        The figures.
+    """
+    common = (judged.language_model, judged.source, judged.blanks)
+    rest = (num_samples, seed, judged.blanks.last_rate)
+    columns = {name: evaluate_infilling(net, *common, *rest).figures for name, net in judged.generators.items()}
+    sweep: list[SweepPoint] = []
+    if temperatures:
+        sweep = infilling_temperature_sweep(judged.generators["mask_mle"], *common, temperatures, *rest)
+        columns["mask_mle_at_equal_entropy"] = _at_equal_entropy(sweep, columns["maskgan"])
+    return FillFigures(columns, sweep, judged.step, num_samples, seed)
 
 
 def _at_equal_entropy(sweep: Sequence[SweepPoint], figures: Mapping[str, float]) -> dict[str, float]:
@@ -101,17 +175,6 @@ def _show(console: Console, path: Path, step: int, columns: Mapping[str, Mapping
     console.print(table)
     line = json.dumps({"step": step, **_plain(columns)}, allow_nan=False)
     console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _write(options: EvaluateFillsOptions, content: Mapping[str, Any], sweep: Sequence[SweepPoint]) -> None:
-    """evaluation.json and the sweep, which the report reads."""
-    try:
-        text = json.dumps(_plain(content), indent=1, allow_nan=False)
-        (options.run / EVALUATION_FILE).write_text(text, encoding="utf-8")
-        if sweep:
-            save_sweep(options.run, sweep, options.num_samples, options.seed)
-    except OSError as error:
-        raise ConfigError(f"{options.run}: cannot be written ({error.strerror or error}).") from None
 
 
 def _plain(content: Mapping[str, Any]) -> dict[str, Any]:

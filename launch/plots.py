@@ -192,8 +192,11 @@ def axes_for(figures: Mapping[str, float]) -> tuple[Axis, Axis] | None:
         figures: of an evaluation.
 
     Returns:
-        Entropy and NLL_oracle where there is an oracle; Self-BLEU-3 and BLEU-3 for text; None where there is neither.
+        Entropy and NLL_oracle where there is an oracle; entropy and true log-likelihood for the grammar; Self-BLEU-3
+        and BLEU-3 for text; None where there is none of these.
     """
+    if "eval/true_log_likelihood" in figures:
+        return DIVERSITY_AXES["entropy"], Axis("eval/true_log_likelihood", "true log-likelihood (nats per blank)", True)
     if "gen/nll_oracle" in figures:
         return DIVERSITY_AXES["entropy"], QUALITY_AXES["nll-oracle"]
     if "eval/bleu_3" in figures:

@@ -16,6 +16,13 @@ MEANINGS = {
     "per token. Low is good; it rises when the generator forgets part of the data.",
     "gen/entropy": "Entropy: how many choices the generator leaves itself at each token, nats per token. It falls when "
     "the generator becomes less diverse.",
+    "eval/true_log_likelihood": "true log-likelihood: of the fills given the words around them, by the grammar itself, "
+    "nats per blank. High is good at equal entropy.",
+    "eval/divergence": "divergence: what is lost to the truth in quality and diversity together, nats per blank; 0 is "
+    "perfect.",
+    "eval/masked_perplexity": "masked perplexity: of the real words at blanks, to the generator. Low is good.",
+    "eval/lm_fill_perplexity": "perplexity of fills: to the language model of the first phase, which sees what stands "
+    "before a word only. Low is good at equal diversity.",
     "eval/bleu_3": "BLEU-n: n-grams of the samples that held-out sequences contain too, from 0 to 1. The ceiling is "
     "what as many real training sequences score.",
     "eval/self_bleu_3": "Self-BLEU-n: n-grams that samples share with other samples, from 0 to 1. High is repetitive.",
@@ -58,10 +65,13 @@ def reading_notes(
     if adversarial:
         notes += _against_sweep(final or adversarial[-1].figures, sweep)
     notes += _discriminator(history)
-    notes.append(
-        "This is one seed. `rlgan eval --compare RUN RUN ...` puts several seeds, the controls and the likelihood "
-        "model at equal diversity into one plot and table."
-    )
+    comparison = ""
+    if any("gen/nll_test" in entry.figures or "gen/nll_oracle" in entry.figures for entry in evaluations):
+        comparison = (
+            " `rlgan eval --compare RUN RUN ...` puts several seeds, the controls and the likelihood model at equal "
+            "diversity into one plot and table."
+        )
+    notes.append(f"This is one seed.{comparison}")
     return notes
 
 

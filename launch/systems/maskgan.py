@@ -1,6 +1,7 @@
 """MaskGAN as the launcher sees it: its settings and recipes, how a generator of fills is judged, and what is shown."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -8,7 +9,9 @@ from torch import Tensor
 
 from rlgan.data import CorpusConfig
 from rlgan.discriminators.infilling import InfillingDiscriminatorConfig
+from rlgan.evaluation import SWEEP_TEMPERATURES
 from rlgan.infilling_evaluation import evaluate_infilling
+from rlgan.launch.evaluate_fills import Judged, measure_fills
 from rlgan.launch.fill_tables import fill_tables
 from rlgan.launch.run_config import LogConfig, RunConfig
 from rlgan.launch.system import Judgement, Shown, System
@@ -123,6 +126,20 @@ class MaskGANSystem(System):
         if report.batch is None:
             return Shown()
         return Shown(texts={"samples/fills": fill_tables(report.batch, source)})
+
+    def conclude(self, algorithm: Any, run: RunConfig, path: Path) -> None:
+        """The generator by one protocol with what MaskMLE reaches by its temperature alone.
+
+        Args:
+            algorithm: after the last round.
+            run: how many texts; 0 leaves it out.
+            path: the run directory.
+        """
+        if run.log.sweep_samples > 0:
+            generators = {"maskgan": algorithm.generator(), "mask_mle": algorithm.generator(MASK_MLE)}
+            nets = (generators, algorithm.language_model(), algorithm.source)
+            judged = Judged(*nets, run.training.blanks, algorithm.step_count)
+            measure_fills(judged, run.log.sweep_samples, 0, SWEEP_TEMPERATURES).write(path)
 
     def keep(self, phase: str, algorithm: Any) -> Mapping[str, dict[str, Tensor]]:
         """The language model, and the generator of MaskMLE, which later comparisons start from.

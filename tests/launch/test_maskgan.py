@@ -25,6 +25,7 @@ TINY = shlex.split("""
     --discriminator.size 8 --language-model.epochs 1 --language-model.batch-size 25 --mask-mle.epochs 1
     --mask-mle.batch-size 25 --discriminator-training.pretrain-rounds 1 --discriminator-training.pretrain-steps 2
     --discriminator-training.d-steps 2 --discriminator-training.batch-size 6 --eval-samples 20 --eval-every 0
+    --sweep-samples 20
 """)
 
 
@@ -51,7 +52,10 @@ def test_a_run_leaves_figures_fills_weights_and_a_report(run):
     truths = {"eval/true_log_likelihood", "eval/grammatical", "eval/divergence"}
     assert truths | {"eval/masked_perplexity"} <= figures.keys()
     assert (run / "mask_mle.safetensors").is_file() and (run / "language_model.safetensors").is_file()
-    assert (run / "report.html").is_file()
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert "Quality and diversity" in report and "true log-likelihood" in report and "--compare RUN" not in report
+    sweep = json.loads((run / "temperature_sweep.json").read_text())
+    assert sweep["num_samples"] == 20 and len(sweep["points"]) == 10
 
 
 def test_fills_of_both_generators_keep_the_given_words(run, rlgan):
