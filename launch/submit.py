@@ -142,9 +142,18 @@ class _Cluster:
 
     def start(self, command: str, environment: dict[str, Any]) -> str:
         """Upload and start a job; returns its name."""
-        return self._within(
-            10 * self._timeout, lambda: str(self._client.submit_job(entrypoint=command, runtime_env=environment))
-        )
+        return self._within(10 * self._timeout, lambda: self._submitted(command, environment))
+
+    def _submitted(self, command: str, environment: dict[str, Any]) -> str:
+        """The same, again and again while a head that has just started cannot take a job yet."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return str(self._client.submit_job(entrypoint=command, runtime_env=environment))
+            except RuntimeError as error:
+                if "try again later" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_POLL_SECONDS)
 
     def follow(self, job: str) -> int:
         """Show the log until the job has ended; returns its exit code."""
