@@ -225,10 +225,12 @@ def test_a_real_cluster(dashboard, rlgan_process, tiny_words, tmp_path, monkeypa
     assert token and token not in out + err
 
 
-def test_an_address_that_is_no_dashboard(rlgan, wheel):
+def test_an_address_that_is_no_dashboard(rlgan, wheel, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "very-secret")
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(4)
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        said = rlgan("submit", "--wheel", wheel, "--dashboard", url, "--connect-timeout", "1", "train", "seqgan", *RUN)
-    assert said.code == 6 and f"--dashboard {url}: no answer within 1 s" in said.err
+        said = rlgan("submit", "--wheel", wheel, "--dashboard", url, "--connect-timeout", "3", "train", "seqgan", *RUN)
+    assert said.code == 6 and f"--dashboard {url}: no answer within 3 s" in said.err
+    assert "very-secret" not in said.out + said.err
