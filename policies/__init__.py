@@ -6,12 +6,15 @@ from rlgan.policies.bgan import BGAN, BGANConfig
 from rlgan.policies.bgan_workers import BGANHyperparameters
 from rlgan.policies.maskgan import MaskGAN, MaskGANConfig
 from rlgan.policies.maskgan_workers import MaskGANHyperparameters
+from rlgan.policies.ppgn import PPGN, PPGNConfig
+from rlgan.policies.ppgn_settings import PPGNHyperparameters
 from rlgan.policies.seqgan import SeqGAN, SeqGANConfig
 from rlgan.policies.seqgan_workers import SeqGANHyperparameters
 
 __all__ = [
     "BEGAN",
     "BGAN",
+    "PPGN",
     "BEGANConfig",
     "BEGANHyperparameters",
     "BGANConfig",
@@ -19,6 +22,8 @@ __all__ = [
     "MaskGAN",
     "MaskGANConfig",
     "MaskGANHyperparameters",
+    "PPGNConfig",
+    "PPGNHyperparameters",
     "SeqGAN",
     "SeqGANConfig",
     "SeqGANHyperparameters",

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -165,7 +164,7 @@ class BEGANLearner(AdversarialLearner):
             real_BCHW = self._real_images("pretraining", step)
             loss = len(real_BCHW) / config.batch_size * self._discriminator(real_BCHW).mean()
             norms.append(self.descend(DISCRIMINATOR, loss))
-            errors.append(self._summed(loss)[0])
+            errors.append(self.summed(loss)[0])
         return {"loss": sum(errors) / len(errors), "grad_norm": sum(norms) / len(norms)}
 
     @torch.no_grad()
@@ -213,7 +212,7 @@ class BEGANLearner(AdversarialLearner):
         real_error, fake_error = (share * half.mean() for half in error_B.split(len(real_BCHW)))
         loss = self._discriminator.loss(real_error, fake_error, start.balance)
         discriminator_norm = self.descend(DISCRIMINATOR, loss)
-        real, fake = self._summed(real_error, generator_loss)
+        real, fake = self.summed(real_error, generator_loss)
         return Equilibrium(
             step=start.step + 1,
             balance=next_balance(start.balance, config.gain, config.diversity, real, fake),
@@ -228,11 +227,3 @@ class BEGANLearner(AdversarialLearner):
         """Share of the identities, which vanishes over the first steps."""
         config = self.config.hyperparameters.discriminator
         return max(0.0, 1.0 - step / config.carry_steps) if config.vanishing_residuals else 0.0
-
-    def _summed(self, *parts: Tensor) -> list[float]:
-        """Plain numbers: the sums of all learners' parts."""
-        values = torch.stack([part.detach() for part in parts]).cpu()
-        if self.world_size > 1:
-            dist.all_reduce(values)
-        numbers: list[float] = values.double().tolist()
-        return numbers

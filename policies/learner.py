@@ -139,6 +139,21 @@ class AdversarialLearner(TorchLearner):  # type: ignore[misc]
             parameter.grad.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
             offset += parameter.numel()
 
+    def summed(self, *parts: Tensor) -> list[float]:
+        """Figures of the whole batch from this learner's parts of them.
+
+        Args:
+            *parts: scalars.
+
+        Returns:
+            Plain numbers: the sums over all learners.
+        """
+        values = torch.stack([part.detach() for part in parts]).cpu()
+        if self.world_size > 1:
+            dist.all_reduce(values)
+        numbers: list[float] = values.double().tolist()
+        return numbers
+
     def weights(self) -> TensorGroups:
         """State dicts of the nets on the CPU.
 

@@ -94,6 +94,25 @@ class ImageSpace:
         return levels_BCHW
 
 
+@dataclass(frozen=True)
+class LabelledImageSpace(ImageSpace):
+    """What an image is, and how many labels there are.
+
+    Example:
+        `LabelledImageSpace(1, 28, 28, num_labels=10)` is MNIST.
+
+    Attributes:
+        num_labels: L, at least 2.
+    """
+
+    num_labels: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_labels < 2:
+            raise ValueError(f"a condition needs at least 2 labels; got {self.num_labels}.")
+
+
 class ImageSource(Source, Protocol):
     """A set of images made ready, split by seed into training and held-out ones, with labels where there are any."""
 

@@ -28,16 +28,18 @@ class PlugAndPlayRule:
         eps1: multiplier of the prior.
         eps2: multiplier of the condition.
         eps3: sd of the noise.
+        quiet_from: from this step on there is no noise, so that the image comes to rest; None: always noise.
     """
 
     eps1: float
     eps2: float
     eps3: float
+    quiet_from: int | None = None
 
     def propose(self, place: Place, noise_N: Tensor, step: int) -> Tensor:
         """See `plug_and_play_step`."""
-        del step
-        multipliers = (self.eps1, self.eps2, self.eps3)
+        is_quiet = self.quiet_from is not None and step >= self.quiet_from
+        multipliers = (self.eps1, self.eps2, 0.0 if is_quiet else self.eps3)
         return plug_and_play_step(place.state_N, place.prior_N, place.gradient_N, noise_N, multipliers)
 
     def log_acceptance(self, place: Place, proposed: Place, step: int) -> None:

@@ -43,6 +43,18 @@ class ImageClassifier(nn.Module):
         self.output = nn.Linear(config.num_features, num_labels)
         initialise(self, init)
 
+    def pooled(self, image_BCHW: Tensor) -> Tensor:
+        """The second convolution after pooling.
+
+        Args:
+            image_BCHW: [B, C, H, W] float in [0, 1].
+
+        Returns:
+            [B, filters, H/4, W/4] float, >= 0.
+        """
+        pooled = F.max_pool2d(F.relu(self.first(image_BCHW)), 2)
+        return F.max_pool2d(F.relu(self.second(pooled)), 2)
+
     def features(self, image_BCHW: Tensor) -> Tensor:
         """The last hidden layer.
 
@@ -52,9 +64,7 @@ class ImageClassifier(nn.Module):
         Returns:
             [B, F] float, >= 0.
         """
-        pooled = F.max_pool2d(F.relu(self.first(image_BCHW)), 2)
-        pooled = F.max_pool2d(F.relu(self.second(pooled)), 2)
-        return F.relu(self.hidden(pooled.flatten(1)))
+        return F.relu(self.hidden(self.pooled(image_BCHW).flatten(1)))
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         """Which label.

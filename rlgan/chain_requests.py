@@ -1,0 +1,178 @@
+"""Chains as they are asked for: plain values that cross processes, and what a worker makes of them."""
+
+# N chains, C channels, H height, W width
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from rlgan.chains import Chain, ChainRecord, StepRule, start_states
+from rlgan.conditions import LabelCondition, LogProbability, UnitCondition
+from rlgan.models.code_nets import CodeEncoder
+from rlgan.objectives.plug_and_play import label_log_probability
+from rlgan.plug_and_play import ENCODER, Nets, PlugAndPlayModel
+from rlgan.step_rules import PlugAndPlayRule, ReleasedRule
+from rlgan.types import Condition
+
+
+class ChainConfig(BaseModel):
+    """How a chain moves. The three multipliers may be left to the model (None)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    eps1: float | None = Field(None, ge=0, description="Multiplier of the prior. None: what suits the model.")
+    eps2: float | None = Field(None, ge=0, description="Multiplier of the condition's gradient. None: the same.")
+    eps3: float | None = Field(None, ge=0, description="Sd of the noise of a step. None: the same.")
+    steps: int = Field(100, ge=1, le=1_000_000, description="Steps of a chain (released: 200).")
+    quiet_steps: int = Field(
+        20, ge=0, le=1_000_000, description="Of these, the last ones without noise, so that the image comes to rest."
+    )
+    rule: Literal["equation", "released"] = Field(
+        "equation",
+        description="The paper's step, or the released one: divided by the mean size of all three terms, and kept in "
+        "[0, 30], which suits a rectified code.",
+    )
+    released_step_size: float = Field(
+        0.2, gt=0, description="Mean change of a number in a released step (released: 1, for codes that reach 30)."
+    )
+
+    def rule_for(self, model: PlugAndPlayModel) -> PlugAndPlayRule | ReleasedRule:
+        """The step.
+
+        Args:
+            model: whose multipliers stand in for those that are None.
+
+        Returns:
+            A rule.
+        """
+        given = (self.eps1, self.eps2, self.eps3)
+        eps1, eps2, eps3 = (
+            own if value is None else value for value, own in zip(given, model.multipliers, strict=True)
+        )
+        if self.rule == "released":
+            return ReleasedRule(eps1, eps2, eps3, self.released_step_size)
+        return PlugAndPlayRule(eps1, eps2, eps3, quiet_from=self.steps - self.quiet_steps)
+
+
+class ConditionRequest(Protocol):
+    """How a condition is asked for across processes: plain values, made into a `Condition` where the nets are."""
+
+    def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
+        """The condition of these chains."""
+        ...
+
+
+@dataclass(frozen=True)
+class LabelRequest:
+    """Chain n shows label number n of a list, which is begun again at its end.
+
+    Example:
+        `LabelRequest((7,))`: sevens; `LabelRequest(tuple(range(10)), classifier="classifier")`: all, by the other net
+
+    Attributes:
+        labels: indices.
+        classifier: which net judges: "encoder", or "classifier", the one that was trained afterwards.
+        log_probability_of: the form of the gradient.
+    """
+
+    labels: tuple[int, ...]
+    classifier: str = ENCODER
+    log_probability_of: LogProbability = label_log_probability
+
+    def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
+        """See `LabelCondition`."""
+        label_N = torch.tensor([self.labels[number % len(self.labels)] for number in chain_numbers])
+        return LabelCondition(nets[self.classifier], label_N, self.log_probability_of)
+
+
+@dataclass(frozen=True)
+class UnitRequest:
+    """Every chain shows what excites one hidden unit of the encoder.
+
+    Example:
+        `UnitRequest("second", channel=12, row=3, column=3)`
+
+    Attributes:
+        layer: see `CodeEncoder.layer`.
+        channel: of the layer.
+        row: of the layer's units.
+        column: of the layer's units.
+    """
+
+    layer: str
+    channel: int
+    row: int = 0
+    column: int = 0
+
+    def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
+        """See `UnitCondition`."""
+        encoder, name = nets[ENCODER], self.layer
+        assert isinstance(encoder, CodeEncoder)
+        channel_N = torch.full((len(chain_numbers),), self.channel)
+        return UnitCondition(lambda image_NCHW: encoder.layer(name, image_NCHW), channel_N, self.row, self.column)
+
+
+@dataclass(frozen=True)
+class ChainRequest:
+    """Chains to be run, as a worker is told: plain values, small enough to be sent with every shard.
+
+    Example:
+        `ChainRequest(LabelRequest((7,)), PlugAndPlayRule(0.1, 0.05, 0.1), num_steps=100, seed=0, record_at=(0, 100))`
+
+    Attributes:
+        condition: None for none.
+        rule: how they move.
+        num_steps: how many steps.
+        seed: of all chains.
+        record_at: steps whose images are kept.
+    """
+
+    condition: ConditionRequest | None
+    rule: StepRule
+    num_steps: int
+    seed: int
+    record_at: tuple[int, ...]
+
+
+CHAINS_PER_SHARD = 16
+"""Chains that advance in one batch: fixed, so that rounding does not depend on the number of workers."""
+
+
+def shards_of(num_chains: int) -> list[range]:
+    """The numbers of the chains of every shard.
+
+    Args:
+        num_chains: in all.
+
+    Returns:
+        16 at a time.
+    """
+    return [range(start, min(start + CHAINS_PER_SHARD, num_chains)) for start in range(0, num_chains, CHAINS_PER_SHARD)]
+
+
+def run_chains(
+    model: PlugAndPlayModel,
+    nets: Nets,
+    state_shape: Sequence[int],
+    request: ChainRequest,
+    chain_numbers: Sequence[int],
+) -> ChainRecord:
+    """Some of the chains of a request; together they are the same whoever runs which.
+
+    Args:
+        model: one of the five.
+        nets: trained, in evaluation mode, without gradients of their own.
+        state_shape: of one state.
+        request: what is asked.
+        chain_numbers: which chains.
+
+    Returns:
+        Their record.
+    """
+    condition = None if request.condition is None else request.condition.build(nets, chain_numbers)
+    chain = Chain(model.generate(nets), model.prior(nets), condition, request.rule)
+    start_N = start_states(state_shape, chain_numbers, request.seed)
+    return chain.run(start_N, chain_numbers, request.num_steps, request.seed, request.record_at)

@@ -1,0 +1,201 @@
+"""The five models of Plug & Play Generative Networks: what each is made of, and the prior of its chains.
+
+| model | state | prior of the chain | generator |
+|---|---|---|---|
+| PPGN-x | image | R(x) - x, a denoising autoencoder of images | none: the state is the image |
+| DGN-AM | code h | -h times eps1, 0 in the paper | trained on images, h1 and D, without noise |
+| PPGN-h | code h | R(h) - h, a denoising autoencoder of codes | as DGN-AM |
+| Joint PPGN-h | code h | E(G(h)) - h | trained with noise on x, h1 and h, and on h too |
+| Noiseless Joint PPGN-h | code h | E(G(h)) - h | as DGN-AM |
+"""
+
+# N chains, C channels, H height, W width, Z numbers of a code
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from rlgan.chains import Prior
+from rlgan.image_types import ImageSpace, LabelledImageSpace
+from rlgan.models.code_nets import (
+    CodeDenoiser,
+    CodeEncoder,
+    CodeGenerator,
+    CodeNetsConfig,
+    DenseClassifier,
+    ImageDenoiser,
+)
+from rlgan.priors import EncodedPrior, GaussianPrior, ReconstructionPrior
+
+ENCODER, GENERATOR, DENOISER, CLASSIFIER = "encoder", "generator", "denoiser", "classifier"
+Nets = Mapping[str, nn.Module]
+BuildNet = Callable[[torch.Generator], nn.Module]
+
+
+class PlugAndPlayModel:
+    """What a model is made of, and how its chains move by default. Its subclasses are the five.
+
+    Attributes:
+        has_generator: whether the state is a code; otherwise it is the image.
+        has_denoiser: whether a denoising autoencoder is trained apart.
+        has_noise: whether the generator is trained with noise, and on the code.
+        multipliers: eps1, eps2, eps3 that rlgan's results were made with.
+    """
+
+    has_generator: ClassVar[bool] = True
+    has_denoiser: ClassVar[bool] = False
+    has_noise: ClassVar[bool] = False
+    multipliers: ClassVar[tuple[float, float, float]]
+
+    def prior(self, nets: Nets) -> Prior:
+        """What pulls the chain to the data.
+
+        Args:
+            nets: trained.
+
+        Raises:
+            NotImplementedError: always; a model overrides it.
+        """
+        raise NotImplementedError
+
+    def generate(self, nets: Nets) -> Callable[[Tensor], Tensor]:
+        """State -> image.
+
+        Args:
+            nets: trained.
+
+        Returns:
+            The generator.
+        """
+        return nets[GENERATOR]
+
+    def state_shape(self, space: ImageSpace, code_size: int) -> tuple[int, ...]:
+        """Of one state.
+
+        Args:
+            space: of the images.
+            code_size: Z.
+
+        Returns:
+            (Z,).
+        """
+        del space
+        return (code_size,)
+
+
+class NoiselessJoint(PlugAndPlayModel):
+    """Noiseless Joint PPGN-h."""
+
+    multipliers = (0.1, 0.05, 0.1)
+
+    def prior(self, nets: Nets) -> Prior:
+        """E(G(h)) - h."""
+        encoder = nets[ENCODER]
+        assert isinstance(encoder, CodeEncoder)
+        return EncodedPrior(encoder.code)
+
+
+class Joint(NoiselessJoint):
+    """Joint PPGN-h."""
+
+    has_noise = True
+
+
+class DGNAM(PlugAndPlayModel):
+    """DGN-AM: no prior on h but, where eps1 is not 0, the decay of its released code (0.01 a step)."""
+
+    multipliers = (0.0, 0.05, 0.0)
+
+    def prior(self, nets: Nets) -> Prior:
+        """-h."""
+        del nets
+        return GaussianPrior()
+
+
+class PPGNh(PlugAndPlayModel):
+    """PPGN-h."""
+
+    has_denoiser = True
+    multipliers = (0.5, 0.05, 0.3)
+
+    def prior(self, nets: Nets) -> Prior:
+        """R(h) - h."""
+        return ReconstructionPrior(nets[DENOISER])
+
+
+class PPGNx(PlugAndPlayModel):
+    """PPGN-x."""
+
+    has_generator = False
+    has_denoiser = True
+    multipliers = (0.5, 0.05, 0.05)
+
+    def prior(self, nets: Nets) -> Prior:
+        """R(x) - x."""
+        return ReconstructionPrior(nets[DENOISER])
+
+    def generate(self, nets: Nets) -> Callable[[Tensor], Tensor]:
+        """The state itself."""
+        del nets
+        return _same
+
+    def state_shape(self, space: ImageSpace, code_size: int) -> tuple[int, ...]:
+        """(C, H, W)."""
+        del code_size
+        return space.shape
+
+
+def _same(state_N: Tensor) -> Tensor:
+    """The image that a state is."""
+    return state_N
+
+
+MODELS: dict[str, type[PlugAndPlayModel]] = {
+    "noiseless_joint": NoiselessJoint,
+    "joint": Joint,
+    "ppgn_h": PPGNh,
+    "dgn_am": DGNAM,
+    "ppgn_x": PPGNx,
+}
+
+
+def model_named(name: str) -> PlugAndPlayModel:
+    """One of the five.
+
+    Args:
+        name: a key of `MODELS`.
+
+    Returns:
+        The model.
+    """
+    return MODELS[name]()
+
+
+def nets_of(model: PlugAndPlayModel, config: CodeNetsConfig, space: LabelledImageSpace) -> dict[str, BuildNet]:
+    """The nets that the chains of a model may need, as functions of a source of initial values.
+
+    Args:
+        model: one of the five.
+        config: their sizes.
+        space: of the images, with the number of labels.
+
+    Returns:
+        Encoder and second classifier; generator and denoiser where the model has them.
+    """
+    code_size = config.encoder.code_size
+    builds: dict[str, BuildNet] = {
+        ENCODER: partial(CodeEncoder, space, space.num_labels, config.encoder),
+        CLASSIFIER: partial(DenseClassifier, space, space.num_labels, config.classifier_hidden),
+    }
+    if model.has_generator:
+        builds[GENERATOR] = partial(CodeGenerator, space, code_size, config.generator_channels)
+    if model.has_denoiser:
+        builds[DENOISER] = (
+            partial(CodeDenoiser, code_size, config.denoiser_hidden)
+            if model.has_generator
+            else partial(ImageDenoiser, space, config.denoiser_channels, code_size)
+        )
+    return builds
