@@ -50,6 +50,9 @@ SYSTEMS = {
     ),
     "bgan": Entry("Train BGAN on images with few levels, or on short texts.", sample="rlgan.launch.sample_images"),
     "began": Entry("Train BEGAN on grey or colour images.", sample="rlgan.launch.sample_images"),
+    "ppgn": Entry(
+        "Train PPGN on labelled images, for chains that a classifier steers.", sample="rlgan.launch.sample_chains"
+    ),
 }
 
 

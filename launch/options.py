@@ -25,7 +25,7 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_INTEGER = 10**9
 _NO_OPTION = frozenset({"system"})
 _ALIASES = {"num_samples": ["-n"]}
-_RENAMED = {"reward": "reward-ablation"}
+_RENAMED = {"reward": "reward-ablation", "label": "class"}
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class TrainingRun:
     def _round(self) -> None:
         """One round and what is due after it."""
         self._is_whole = False
-        generator_before = self.algorithm.weights.nets["generator"]
+        judged_before = self.algorithm.weights.nets[self.algorithm.judged_net]
         self.algorithm.train()
         self._is_whole = True
         report = self.algorithm.report
@@ -86,7 +86,8 @@ class TrainingRun:
         self._snapshot = self.algorithm.checkpoint() if report.seconds > SNAPSHOT_SECONDS else None
         log, is_last = self._run.log, report.step == self._total_steps
         ends_phase = report.phase_round == report.phase_rounds
-        is_new = self.algorithm.weights.nets["generator"] is not generator_before  # not after a round of D alone
+        judged = self.algorithm.weights.nets[self.algorithm.judged_net]
+        is_new = judged is not judged_before  # not after a round of D alone
         if is_new and (ends_phase or is_last or (log.eval_every and report.step % log.eval_every == 0)):
             self._evaluate()
         is_late = time.monotonic() - self._saved_at > 60 * log.checkpoint_minutes

@@ -91,6 +91,11 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         """
         raise NotImplementedError
 
+    @property
+    def judged_net(self) -> str:
+        """The net whose change is worth an evaluation."""
+        return "generator"
+
     # What every system does.
     def training_step(self) -> None:
         """One round of the current phase; RLlib calls it from `train()`."""

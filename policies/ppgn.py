@@ -18,6 +18,7 @@ import gymnasium
 import numpy as np
 import ray
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from torch import nn
 
 from rlgan.chain_requests import ChainRequest, shards_of
 from rlgan.chains import ChainRecord
@@ -36,6 +37,7 @@ from rlgan.policies.modules import net_spec
 from rlgan.policies.ppgn_settings import PPGNHyperparameters
 from rlgan.policies.ppgn_workers import GeneratorProgress, PPGNLearner, PPGNRunner
 from rlgan.policies.rounds import Phase
+from rlgan.seeding import torch_generator
 
 
 class PPGNConfig(AdversarialConfig):
@@ -156,6 +158,11 @@ class PPGN(AdversarialAlgorithm):
     source: ImageSource
     loss_ratio: float | None
 
+    @property
+    def judged_net(self) -> str:
+        """What a chain needs last: the denoiser where there is one, or else the generator."""
+        return DENOISER if self.config.hyperparameters.plug_and_play.has_denoiser else GENERATOR
+
     def phases(self) -> list[Phase]:
         """The four phases; a model may have no generator or no denoiser.
 
@@ -235,6 +242,19 @@ class PPGN(AdversarialAlgorithm):
         """
         shards, version = shards_of(num_chains), self.weights.version
         return ChainRecord.join(self.collect(lambda runner, i: runner.run(request, shards[i], version), len(shards)))
+
+    def chain_net(self, name: str) -> nn.Module:
+        """A net as it was published last.
+
+        Args:
+            name: of the net.
+
+        Returns:
+            A copy on the CPU, in evaluation mode.
+        """
+        net: nn.Module = self.config.chain_nets()[name](torch_generator(0, "replaced below"))
+        net.load_state_dict(self.weights.nets[name])
+        return net.eval().requires_grad_(False)
 
     def extra_state(self) -> dict[str, Any]:
         """The loss ratio, and the names of the labels for those who sample.

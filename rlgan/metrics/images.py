@@ -30,6 +30,26 @@ def mean_pairwise_distance(image_ND: Tensor) -> float:
     return total / (num_images * (num_images - 1))
 
 
+def within_label_distance(image_ND: Tensor, label_N: Tensor) -> float:
+    """Mean over the labels of the mean pairwise distance inside one label: variety that a condition leaves.
+
+    Args:
+        image_ND: [N, ...] float.
+        label_N: [N] int64; labels with fewer than two images do not count.
+
+    Returns:
+        A distance, in brightness.
+
+    Raises:
+        ValueError: if no label has two images.
+    """
+    groups = [image_ND[label_N == label] for label in label_N.unique()]
+    distances = [mean_pairwise_distance(group) for group in groups if len(group) > 1]
+    if not distances:
+        raise ValueError(f"no label has two images among {len(image_ND)}.")
+    return sum(distances) / len(distances)
+
+
 def nearest_distances(image_ND: Tensor, reference_MD: Tensor) -> Tensor:
     """Distance of every image to the nearest of a set: from samples to the training images, a test for copies.
 

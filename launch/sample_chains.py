@@ -1,0 +1,195 @@
+"""`rlgan sample` for a run of PPGN: chains of images under a condition, as a strip, an animation, a sheet or .npz."""
+
+# T recorded steps, N chains, C channels, H height, W width
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from rlgan.chain_requests import ChainRequest, ConditionRequest, LabelRequest, UnitRequest
+from rlgan.chains import ChainRecord
+from rlgan.errors import ConfigError
+from rlgan.launch.chain_model import ChainModel, load_chain_model
+from rlgan.launch.chain_pictures import recorded_steps, strip, write_gif
+from rlgan.launch.image_judgement import as_picture
+from rlgan.launch.options import OptionStyle, parse_options
+from rlgan.launch.pictures import write_png
+from rlgan.models.code_nets import CodeEncoder
+from rlgan.objectives.plug_and_play import label_log_probability, label_logit, released_label_log_probability
+from rlgan.plug_and_play import ENCODER
+
+STYLE = OptionStyle("rlgan sample", "Run chains of images with the newest checkpoint of a PPGN run.", positional="run")
+_GRADIENTS = {"true": label_log_probability, "released": released_label_log_probability, "logit": label_logit}
+
+
+class SampleChainOptions(BaseModel):
+    """All options of `rlgan sample` for a run of PPGN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    run: Path = Field(description="Run directory, or one of its checkpoints.")
+    label: str | None = Field(None, description="Label that all chains are to show; None: all labels in turn.")
+    unit: str | None = Field(
+        None,
+        description="Instead: a unit of the encoder that they are to excite, LAYER:CHANNEL:ROW:COLUMN with a layer "
+        "first or second, or hidden:NUMBER.",
+    )
+    condition_net: Literal["encoder", "classifier"] = Field(
+        "encoder", description="Which net knows labels: the encoder, or the classifier that was trained after all."
+    )
+    gradient: Literal["true", "released", "logit"] = Field(
+        "true", description="Of log p(label | image): all of it, as released (the label's own logit), or the raw logit."
+    )
+    chains: int = Field(16, ge=1, le=1_000_000, description="How many chains.")
+    steps: int | None = Field(None, ge=1, le=1_000_000, description="Steps of a chain. None: as the run was told.")
+    quiet_steps: int | None = Field(None, ge=0, description="Of these, last ones without noise. None: as told.")
+    eps1: float | None = Field(None, ge=0, description="Multiplier of the prior. None: as told.")
+    eps2: float | None = Field(None, ge=0, description="Multiplier of the condition. None: as told.")
+    eps3: float | None = Field(None, ge=0, description="Sd of the noise. None: as told.")
+    rule: Literal["equation", "released"] | None = Field(None, description="The paper's step or the released one.")
+    released_step_size: float | None = Field(None, gt=0, description="Of the released step. None: as told.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of all chains; chain n is the same whatever their number.")
+    frames: int = Field(10, ge=2, le=10_000, description="Images of a chain that are kept, from its start to its end.")
+    strip: Path | None = Field(None, description="PNG file: a row for each chain, from its start to its end.")
+    gif: Path | None = Field(None, description="GIF file: all chains on one sheet, moving.")
+    grid: Path | None = Field(None, description="PNG file: the last images of all chains on one sheet.")
+    columns: int = Field(8, ge=1, le=1000, description="Chains in a row of a sheet.")
+    output: Path | None = Field(None, description=".npz file: images [T, N, H, W, C] as bytes, and log p(condition).")
+    num_env_runners: int = Field(0, ge=0, le=10_000, description="Ray processes that share the chains; 0: none.")
+    address: str | None = Field(None, min_length=1, description="Of a Ray cluster; None: a private one, if any.")
+
+
+def sample(arguments: Sequence[str]) -> int:
+    """Run `rlgan sample`.
+
+    Args:
+        arguments: the words after it.
+
+    Returns:
+        0.
+
+    Raises:
+        ConfigError: if there is nowhere to put the images, or it cannot be written to.
+    """
+    options = parse_options(SampleChainOptions, arguments, STYLE)
+    if options.strip is None and options.gif is None and options.grid is None and options.output is None:
+        raise ConfigError("where to? Give --strip or --grid FILE.png, --gif FILE.gif, or --output FILE.npz.")
+    model = load_chain_model(options.run)
+    request = request_of(options, model)
+    record = runner_of(options, model)(request, options.chains)
+    try:
+        _write(record, options)
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be written ({error.strerror or error}).") from None
+    mean = float(record.log_condition_TN[-1].mean())
+    sys.stdout.write(f"{options.chains} chains of {request.num_steps} steps: mean log p(condition) {mean:.3f} nats\n")
+    return 0
+
+
+def request_of(options: SampleChainOptions, model: ChainModel) -> ChainRequest:
+    """The chains that the options ask for.
+
+    Args:
+        options: those left out are as the run was told.
+        model: of the run.
+
+    Returns:
+        The request.
+
+    Raises:
+        ConfigError: if the chain would be without noise for more steps than it has.
+    """
+    names = ("steps", "quiet_steps", "eps1", "eps2", "eps3", "rule", "released_step_size")
+    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    chain = model.chain.model_copy(update=changes)
+    if chain.quiet_steps > chain.steps:
+        raise ConfigError(f"--quiet-steps {chain.quiet_steps}: the chain has only {chain.steps} steps.")
+    record_at = recorded_steps(chain.steps, options.frames)
+    return ChainRequest(condition_of(options, model), chain.rule_for(model.model), chain.steps, options.seed, record_at)
+
+
+def condition_of(options: SampleChainOptions, model: ChainModel) -> ConditionRequest:
+    """The condition that the options ask for.
+
+    Args:
+        options: a label, a unit, or neither.
+        model: of the run.
+
+    Returns:
+        How a worker builds it.
+
+    Raises:
+        ConfigError: if there is no such label or unit.
+    """
+    if options.unit is not None:
+        if options.label is not None:
+            raise ConfigError("--class and --unit exclude each other; give one of them.")
+        return _unit(options.unit, model)
+    names = model.label_names
+    if options.label is not None and options.label not in names:
+        raise ConfigError(f"--class {options.label}: the run has the labels {', '.join(names)}.")
+    labels = range(len(names)) if options.label is None else (names.index(options.label),)
+    return LabelRequest(tuple(labels), options.condition_net, _GRADIENTS[options.gradient])
+
+
+def _unit(word: str, model: ChainModel) -> UnitRequest:
+    """LAYER:CHANNEL:ROW:COLUMN, checked against the encoder."""
+    layer, *numbers = word.split(":")
+    encoder = model.nets[ENCODER]
+    assert isinstance(encoder, CodeEncoder)
+    if layer not in {"first", "second", "hidden"} or not 1 <= len(numbers) <= 3 or not all(map(str.isdecimal, numbers)):
+        raise ConfigError(f"--unit {word}: write first:CHANNEL:ROW:COLUMN, second:CHANNEL:ROW:COLUMN or hidden:NUMBER.")
+    place = [int(number) for number in numbers] + [0] * (3 - len(numbers))
+    sizes = encoder.layer(layer, torch.zeros(1, *model.space.shape)).shape[1:]
+    if any(value >= size for value, size in zip(place, sizes, strict=True)):
+        raise ConfigError(f"--unit {word}: layer {layer} has {sizes[0]} channels of {sizes[1]}x{sizes[2]} units.")
+    return UnitRequest(layer, *place)
+
+
+def runner_of(options: SampleChainOptions, model: ChainModel) -> Callable[[ChainRequest, int], ChainRecord]:
+    """What runs the chains: this process, or Ray workers.
+
+    Args:
+        options: how many workers.
+        model: of the run.
+
+    Returns:
+        A function of the request and the number of chains.
+    """
+    if options.num_env_runners == 0:
+        return model.run
+
+    def run(request: ChainRequest, num_chains: int) -> ChainRecord:
+        from rlgan.launch.cluster import quiet_ray, ray_for
+
+        quiet_ray()
+        from rlgan.launch.run_config import WorkerConfig
+        from rlgan.policies.chain_workers import ChainWorkers, workers_config
+
+        config = workers_config(model.training, model.space, options.num_env_runners)
+        weights = {name: net.state_dict() for name, net in model.nets.items()}
+        workers = WorkerConfig(num_env_runners=options.num_env_runners, address=options.address)
+        with ray_for(workers, config.required_cpus()), ChainWorkers(config, weights) as runners:
+            return runners.run(request, num_chains)
+
+    return run
+
+
+def _write(record: ChainRecord, options: SampleChainOptions) -> None:
+    """All files that are asked for."""
+    images_TNCHW = record.image_TNCHW.clamp(0.0, 1.0)
+    if options.strip is not None:
+        write_png(options.strip, strip(images_TNCHW))
+    if options.gif is not None:
+        write_gif(options.gif, images_TNCHW, options.columns)
+    if options.grid is not None:
+        write_png(options.grid, as_picture(images_TNCHW[-1], options.columns))
+    if options.output is not None:
+        bytes_TNHWC = (images_TNCHW * 255 + 0.5).floor().to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
+        log_condition_TN = record.log_condition_TN.numpy()
+        np.savez_compressed(options.output, images=bytes_TNHWC, log_condition=log_condition_TN)
