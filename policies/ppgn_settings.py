@@ -16,9 +16,11 @@ class NoiseConfig(BaseModel):
 
     model_config = _MODEL_CONFIG
 
-    code: float = Field(0.3, ge=0, description="Sd on h, in standard deviations of h; also of the denoiser of codes.")
-    pooled: float = Field(0.1, ge=0, description="Sd on h1, in standard deviations of h1 (joint only).")
-    image: float = Field(0.1, ge=0, description="Sd on images, brightness (joint); also of the denoiser of images.")
+    code: float = Field(0.3, ge=0, description="Joint: sd on h, in standard deviations of h.")
+    pooled: float = Field(0.1, ge=0, description="Joint: sd on h1, in standard deviations of h1.")
+    image: float = Field(0.1, ge=0, description="Joint: sd on images, in brightness.")
+    code_denoiser: float = Field(0.5, gt=0, description="Sd that the denoiser of codes takes away, in those of h.")
+    image_denoiser: float = Field(0.25, gt=0, description="Sd that the denoiser of images takes away, brightness.")
     encoder: float = Field(
         0.3, ge=0, description="Largest sd on an image when classifiers learn; it makes their gradients smooth."
     )
@@ -50,7 +52,7 @@ class PPGNHyperparameters(BaseModel):
     losses: LossConfig = LossConfig()
     encoder_rounds: int = Field(60, ge=1, description="Rounds in which the encoder learns to classify.")
     rounds: int = Field(60, ge=1, description="Rounds of generator and discriminator; none in ppgn_x.")
-    denoiser_rounds: int = Field(120, ge=1, description="Rounds of the denoising autoencoder of ppgn_h and ppgn_x.")
+    denoiser_rounds: int = Field(160, ge=1, description="Rounds of the denoising autoencoder of ppgn_h and ppgn_x.")
     classifier_rounds: int = Field(
         30, ge=0, description="Rounds of a second classifier, which plugs into the finished model."
     )

@@ -170,7 +170,7 @@ class PPGNLearner(AdversarialLearner):
         """
         config: PPGNHyperparameters = self.config.hyperparameters
         has_codes = config.plug_and_play.has_generator
-        noise_sd = config.noise.code if has_codes else config.noise.image
+        noise_sd = config.noise.code_denoiser if has_codes else config.noise.image_denoiser
 
         def step(random: torch.Generator) -> list[float]:
             rows_B, state_B = self._images(random)

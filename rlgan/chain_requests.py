@@ -28,7 +28,7 @@ class ChainConfig(BaseModel):
     eps3: float | None = Field(None, ge=0, description="Sd of the noise of a step. None: the same.")
     steps: int = Field(100, ge=1, le=1_000_000, description="Steps of a chain (released: 200).")
     quiet_steps: int = Field(
-        20, ge=0, le=1_000_000, description="Of these, the last ones without noise, so that the image comes to rest."
+        4, ge=0, le=1_000_000, description="Of these, the last ones without noise, so that the image comes to rest."
     )
     rule: Literal["equation", "released"] = Field(
         "equation",

@@ -89,7 +89,7 @@ class PlugAndPlayModel:
 class NoiselessJoint(PlugAndPlayModel):
     """Noiseless Joint PPGN-h."""
 
-    multipliers = (0.1, 0.05, 0.1)
+    multipliers = (0.2, 0.5, 0.3)
 
     def prior(self, nets: Nets) -> Prior:
         """E(G(h)) - h."""
@@ -102,12 +102,13 @@ class Joint(NoiselessJoint):
     """Joint PPGN-h."""
 
     has_noise = True
+    multipliers = (0.5, 0.7, 0.3)
 
 
 class DGNAM(PlugAndPlayModel):
     """DGN-AM: no prior on h but, where eps1 is not 0, the decay of its released code (0.01 a step)."""
 
-    multipliers = (0.0, 0.05, 0.0)
+    multipliers = (0.0, 0.1, 0.0)
 
     def prior(self, nets: Nets) -> Prior:
         """-h."""
@@ -119,7 +120,7 @@ class PPGNh(PlugAndPlayModel):
     """PPGN-h."""
 
     has_denoiser = True
-    multipliers = (0.5, 0.05, 0.3)
+    multipliers = (0.5, 0.4, 0.5)
 
     def prior(self, nets: Nets) -> Prior:
         """R(h) - h."""
@@ -131,7 +132,7 @@ class PPGNx(PlugAndPlayModel):
 
     has_generator = False
     has_denoiser = True
-    multipliers = (0.5, 0.05, 0.05)
+    multipliers = (0.5, 0.1, 0.25)
 
     def prior(self, nets: Nets) -> Prior:
         """R(x) - x."""

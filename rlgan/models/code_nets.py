@@ -42,9 +42,10 @@ class CodeNetsConfig(BaseModel):
     generator_channels: int = Field(24, ge=1, le=4096, description="Width of the generator's last hidden layer.")
     discriminator_channels: int = Field(16, ge=1, le=4096, description="Width of the discriminator's first layer.")
     denoiser_hidden: tuple[int, ...] = Field(
-        (48, 32, 16, 32, 48),
+        (256, 256),
         min_length=1,
-        description="Hidden widths of the denoiser of codes (paper: 2048, 1024, 500, 1024, 2048 for codes of 4096).",
+        description="Hidden widths of the denoiser of codes (paper: 2048, 1024, 500, 1024, 2048 for codes of 4096; "
+        "with 48, 32, 16, 32, 48 for codes of 64 the narrow middle left twice the error).",
     )
     denoiser_channels: int = Field(8, ge=1, le=4096, description="Channels of the denoiser of images.")
     classifier_hidden: tuple[int, ...] = Field(

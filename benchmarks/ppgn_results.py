@@ -1,0 +1,260 @@
+"""The five models of PPGN on MNIST's 10,000 test images: one table, one judge, and a sheet of images for every row.
+
+    python benchmarks/ppgn_results.py --data t10k-images-idx3-ubyte.gz --output runs/ppgn --seeds 0 1 2
+
+6,000 images are trained on. The judge is of another architecture and never sees one of them: it learns from 4,000
+held-out images, shifted by up to two pixels, and is tested on the 6,000. Models whose nets are the same share them: the
+generator of PPGN-h, DGN-AM and Noiseless Joint is trained once a seed. 200 chains a row, 20 of every class. Trained
+nets and rows that are in OUTPUT are not made again; every row is a line of OUTPUT/results.jsonl.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from rlgan.chain_requests import ChainConfig, ChainRequest, LabelRequest, run_chains, shards_of
+from rlgan.chains import ChainRecord
+from rlgan.checkpoint import latest_checkpoint, save_checkpoint
+from rlgan.data.image_config import ImageCorpusConfig
+from rlgan.data.image_source import load_image_source
+from rlgan.launch.chain_model import load_chain_model
+from rlgan.launch.chain_pictures import recorded_steps, strip
+from rlgan.launch.image_judgement import as_picture
+from rlgan.launch.pictures import write_png
+from rlgan.metrics.frechet import FeatureMoments
+from rlgan.metrics.images import nearest_distances, within_label_distance
+from rlgan.objectives.plug_and_play import label_log_probability, label_logit, released_label_log_probability
+from rlgan.plug_and_play import model_named
+from rlgan.policies import PPGNConfig
+from rlgan.seeding import torch_generator
+
+NUM_CHAINS, NUM_LABELS = 200, 10
+HELD_OUT = 0.4
+TRAINED: dict[str, dict[str, Any]] = {
+    "ppgn_h": {},
+    "joint": {},
+    "ppgn_x": {},
+    "rectified": {"model": "noiseless_joint", "nets": {"encoder": {"rectified": True}}},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is sampled: the nets of a trained run, a model, and how its chains move."""
+
+    run: str
+    model: str
+    chain: dict[str, Any] = field(default_factory=dict)
+    classifier: str = "encoder"
+    gradient: Any = label_log_probability
+
+
+RELEASED = {"rule": "released", "eps1": 1e-5, "eps2": 1.0, "eps3": 1e-17, "quiet_steps": 0, "steps": 100}
+ROWS = {
+    "PPGN-x": Row("ppgn_x", "ppgn_x"),
+    "DGN-AM": Row("ppgn_h", "dgn_am"),
+    "PPGN-h": Row("ppgn_h", "ppgn_h"),
+    "Joint PPGN-h": Row("joint", "joint"),
+    "Noiseless Joint PPGN-h": Row("ppgn_h", "noiseless_joint"),
+    "PPGN-h, second classifier": Row("ppgn_h", "ppgn_h", classifier="classifier"),
+    "PPGN-h, released gradient": Row("ppgn_h", "ppgn_h", gradient=released_label_log_probability),
+    "PPGN-h, raw logit": Row("ppgn_h", "ppgn_h", gradient=label_logit),
+    "PPGN-h, eps1 0": Row("ppgn_h", "ppgn_h", {"eps1": 0.0}),
+    "PPGN-h, eps2 0.05": Row("ppgn_h", "ppgn_h", {"eps2": 0.05}),
+    "PPGN-h, eps2 0.005": Row("ppgn_h", "ppgn_h", {"eps2": 0.005}),
+    "PPGN-h, eps2 0": Row("ppgn_h", "ppgn_h", {"eps2": 0.0}),
+    "Noiseless Joint, rectified h": Row("rectified", "noiseless_joint"),
+    "Noiseless Joint, rectified h, released step": Row("rectified", "noiseless_joint", RELEASED),
+}
+
+
+class JudgeNet(nn.Module):
+    """Two strided 5x5 convolutions: not the encoder's architecture."""
+
+    def __init__(self, init: torch.Generator) -> None:
+        super().__init__()
+        torch.manual_seed(init.initial_seed())
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 12, 5, 2, 2), nn.LeakyReLU(0.1), nn.Conv2d(12, 24, 5, 2, 2), nn.LeakyReLU(0.1),
+            nn.Flatten(), nn.Linear(24 * 49, 64), nn.ReLU(),
+        )  # fmt: skip
+        self.output = nn.Linear(64, NUM_LABELS)
+
+    def forward(self, image_NCHW: Tensor) -> Tensor:
+        logits_NL: Tensor = self.output(self.layers(image_NCHW))
+        return logits_NL
+
+
+def shifted(image_NCHW: Tensor, random: torch.Generator, most: int = 2) -> Tensor:
+    """Every image moved by up to two pixels, black coming in."""
+    padded, (height, width) = F.pad(image_NCHW, (most,) * 4), image_NCHW.shape[2:]
+    moves = torch.randint(0, 2 * most + 1, (len(image_NCHW), 2), generator=random).tolist()
+    return torch.stack([one[:, y : y + height, x : x + width] for one, (y, x) in zip(padded, moves, strict=True)])
+
+
+def trained_judge(source: Any, path: Path, num_steps: int = 2500) -> JudgeNet:
+    """The judge, from a file or fitted to the held-out images."""
+    random = torch_generator(0, "ppgn results judge")
+    net = JudgeNet(random)
+    if path.exists():
+        net.load_state_dict(load_file(path))
+        return net.eval().requires_grad_(False)
+    images, labels = source.space.to_unit(source.held_out_NCHW), source.held_out_label_N
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+    for _ in range(num_steps):
+        rows = torch.randint(len(images), (64,), generator=random)
+        F.cross_entropy(net(shifted(images[rows], random)), labels[rows]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    save_file(net.state_dict(), path)
+    return net.eval().requires_grad_(False)
+
+
+def train(name: str, seed: int, data: Path, folder: Path) -> None:
+    """Train a run from its newest checkpoint to its end; a file says what it took when it is done."""
+    done = folder / "done.json"
+    if done.exists():
+        return
+    changes: dict[str, Any] = {"model": name, **TRAINED[name]}
+    config = PPGNConfig().data(data=data, held_out_fraction=HELD_OUT).training(**changes).debugging(seed=seed)
+    if not ray.is_initialized():
+        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
+    algorithm, checkpoints = config.build_algo(), folder / "checkpoints"
+    newest = latest_checkpoint(checkpoints) if checkpoints.exists() else None
+    if newest is not None:
+        algorithm.restore_checkpoint(newest)
+    started, phases = time.process_time(), {}
+    while algorithm.step_count < algorithm.total_steps:
+        algorithm.train()
+        report = algorithm.report
+        if report.phase_round == report.phase_rounds:
+            phases[report.phase] = {"cpu_seconds": round(time.process_time() - started), **report.figures}
+            print(f"{name} {seed}: {report.phase} {phases[report.phase]}", flush=True)
+        if report.phase_round == report.phase_rounds or report.step % 20 == 0:
+            save_checkpoint(checkpoints, algorithm.checkpoint(), keep=2)
+    done.write_text(json.dumps(phases))
+    algorithm.stop()
+
+
+class Bench:
+    """The judge and the real images, and what they say of a set of chains."""
+
+    def __init__(self, source: Any, judge: JudgeNet) -> None:
+        self.judge, space = judge, source.space
+        self.train_NCHW, self.train_label_N = space.to_unit(source.train_NCHW), source.train_label_N
+        self.held_out_NCHW, self.held_out_label_N = space.to_unit(source.held_out_NCHW), source.held_out_label_N
+        self.real = FeatureMoments.of(self._features(self.train_NCHW))
+
+    @torch.no_grad()
+    def _features(self, image_NCHW: Tensor) -> Tensor:
+        return torch.cat([self.judge.layers(rows) for rows in image_NCHW.split(500)])
+
+    @torch.no_grad()
+    def figures(self, image_NCHW: Tensor, wanted_N: Tensor, condition: nn.Module | None) -> dict[str, float]:
+        """All columns of a row."""
+        features_NF = self._features(image_NCHW)
+        judged_N = self.judge.output(features_NF).argmax(dim=1)
+        figures = {
+            "judge": float((judged_N == wanted_N).float().mean()),
+            "within": within_label_distance(image_NCHW, wanted_N),
+            "nearest": float(nearest_distances(image_NCHW, self.train_NCHW).mean()),
+            "frechet": FeatureMoments.of(features_NF).frechet_distance(self.real),
+        }
+        if condition is not None:
+            figures["condition"] = float((condition(image_NCHW).argmax(dim=1) == wanted_N).float().mean())
+        return figures
+
+    def held_out_figures(self) -> dict[str, float]:
+        """Of 20 held-out images of every class, seen by the judge: its Frechet distance and distances only."""
+        rows = torch.cat([(self.held_out_label_N == label).nonzero()[:20, 0] for label in range(NUM_LABELS)])
+        return self.figures(self.held_out_NCHW[rows], self.held_out_label_N[rows], None)
+
+    def training_figures(self) -> dict[str, float]:
+        """Of the training images, which the judge has not seen: its accuracy."""
+        return self.figures(self.train_NCHW, self.train_label_N, None)
+
+
+def run_row(name: str, seed: int, folder: Path, bench: Bench, output: Path) -> dict[str, Any]:
+    """Chains of a row, measured and shown."""
+    row = ROWS[name]
+    trained = load_chain_model(folder)
+    model = model_named(row.model)
+    chain = ChainConfig(**{**trained.chain.model_dump(), **row.chain})
+    request = ChainRequest(
+        LabelRequest(tuple(range(NUM_LABELS)), row.classifier, row.gradient),
+        chain.rule_for(model), chain.steps, seed, recorded_steps(chain.steps, 12),
+    )  # fmt: skip
+    shape = model.state_shape(trained.space, trained.sizes.encoder.code_size)
+    started = time.process_time()
+    parts = [run_chains(model, trained.nets, shape, request, numbers) for numbers in shards_of(NUM_CHAINS)]
+    record = ChainRecord.join(parts)
+    seconds = time.process_time() - started
+    images_TNCHW = record.image_TNCHW.clamp(0.0, 1.0)
+    file = f"{name.lower().replace(',', '').replace(' ', '-')}-{seed}"
+    write_png(output / f"{file}.png", as_picture(images_TNCHW[-1][:100]))
+    write_png(output / f"{file}-strip.png", strip(images_TNCHW[:, :10]))
+    wanted_N = torch.arange(NUM_CHAINS) % NUM_LABELS
+    figures = bench.figures(images_TNCHW[-1], wanted_N, trained.nets[row.classifier])
+    rule = {key: value for key, value in vars(request.rule).items() if value is not None}
+    return {"row": name, "seed": seed, "rule": rule, "cpu_seconds": round(seconds, 1), "figures": figures}
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """All rows as Markdown."""
+    columns = {"condition": "condition acc.", "judge": "judge acc.", "within": "within-class distance",
+               "nearest": "nearest training image", "frechet": "Frechet"}  # fmt: skip
+    lines = [f"| row | seed | eps1, eps2, eps3 | {' | '.join(columns.values())} |", "|---" * (3 + len(columns)) + "|"]
+    for one in results:
+        cells = [f"{one['figures'][tag]:.3g}" if tag in one["figures"] else "" for tag in columns]
+        eps = ", ".join(f"{one['rule'][name]:.3g}" for name in ("eps1", "eps2", "eps3")) if one["rule"] else ""
+        lines.append(f"| {one['row']} | {one['seed']} | {eps} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train what is missing, sample what is missing, then print all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    output = arguments.output
+    output.mkdir(parents=True, exist_ok=True)
+    source = load_image_source(ImageCorpusConfig(data=arguments.data, held_out_fraction=HELD_OUT))
+    bench = Bench(source, trained_judge(source, output / "judge.safetensors"))
+    reference = [
+        {"row": "training images (judge: not seen)", "seed": 0, "rule": {}, "figures": bench.training_figures()},
+        {"row": "200 held-out images", "seed": 0, "rule": {}, "figures": bench.held_out_figures()},
+    ]
+    print(table(reference), flush=True)
+    path = output / "results.jsonl"
+    results = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    for seed in arguments.seeds:
+        for name in arguments.rows:
+            if any((one["row"], one["seed"]) == (name, seed) for one in results):
+                continue
+            folder = output / f"{ROWS[name].run}-{seed}"
+            train(ROWS[name].run, seed, arguments.data, folder)
+            results.append(run_row(name, seed, folder, bench, output))
+            with path.open("a") as file:
+                file.write(json.dumps(results[-1]) + "\n")
+            print(table(results[-1:]), flush=True)
+    order = list(ROWS)
+    print(table([*reference, *sorted(results, key=lambda one: (order.index(one["row"]), one["seed"]))]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""PPGN as a whole: phases, what is frozen, losses, who sits out, resume, chains on workers."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from rlgan.chain_requests import ChainRequest, LabelRequest
+from rlgan.errors import CheckpointError, ConfigError, DataError, NonFiniteError, WorkerError
+from rlgan.plug_and_play import MODELS
+from rlgan.policies import PPGNConfig
+from rlgan.policies.chain_workers import ChainWorkers, workers_config
+from rlgan.step_rules import PlugAndPlayRule
+from tests.policies.test_seqgan import assert_equal, differs, final, trained
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+RULE = PlugAndPlayRule(0.1, 0.5, 0.1)
+
+
+def tiny(model: str = "ppgn_h", **training: Any) -> PPGNConfig:
+    """8x8 digits, two rounds of two steps of everything."""
+    small = {
+        "encoder_rounds": 2,
+        "rounds": 2,
+        "denoiser_rounds": 2,
+        "classifier_rounds": 1,
+        "steps_per_round": 2,
+        "batch_size": 4,
+        "nets": {
+            "encoder": {"channels": 2, "code_size": 5},
+            "generator_channels": 2,
+            "discriminator_channels": 2,
+            "denoiser_hidden": (4,),
+            "denoiser_channels": 2,
+            "classifier_hidden": (4,),
+        },
+    }
+    config = PPGNConfig().data(max_images=60)
+    config.training(model=model, **small)
+    config.training(**training)
+    return config
+
+
+def request(num_steps: int = 4, seed: int = 3) -> ChainRequest:
+    return ChainRequest(LabelRequest((1, 7)), RULE, num_steps, seed, record_at=(0, num_steps))
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def learner_of(algorithm: Any) -> Any:
+    return algorithm.learner_group._learner
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_phases_of_every_model_and_what_each_moves(model: str) -> None:
+    algorithm = tiny(model).build_algo()
+    expected = ["encoder"] * 2
+    expected += ["generator"] * 2 if model != "ppgn_x" else []
+    expected += ["denoiser"] * 2 if model in {"ppgn_h", "ppgn_x"} else []
+    seen, moved = [], {"encoder": {"encoder"}, "generator": {"generator", "discriminator"}}
+    for _ in range(algorithm.total_steps):
+        before = learner_of(algorithm).weights()
+        algorithm.train()
+        after, phase = learner_of(algorithm).weights(), algorithm.report.phase
+        changed = {
+            net for net in before if any(not torch.equal(before[net][key], after[net][key]) for key in before[net])
+        }
+        assert changed == moved.get(phase, {phase}), phase
+        published = algorithm.weights.nets
+        assert all(same(published[net], after[net]) for net in published)
+        seen.append(phase)
+    assert seen == [*expected, "classifier"]
+    record = algorithm.run_chains(request(), 3)
+    assert record.image_TNCHW.shape == (2, 3, 1, 8, 8)
+    algorithm.stop()
+
+
+def test_generator_loss_is_the_weighted_sum_of_its_parts() -> None:
+    """One step a round, so that the figures are those of the step; h counts only where there is noise."""
+    losses = {"image": 2.0, "pooled": 3.0, "code": 5.0, "adversarial": 7.0}
+    for model, weight_of_code in [("joint", 5.0), ("noiseless_joint", 0.0)]:
+        algorithm = trained(tiny(model, losses=losses, steps_per_round=1), 3)
+        now = algorithm.report.figures
+        expected = (
+            2.0 * now["gen/image_error"]
+            + 3.0 * now["gen/pooled_error"]
+            + weight_of_code * now["gen/code_error"]
+            + 7.0 * now["gen/adversarial_loss"]
+        )
+        assert now["gen/loss"] == pytest.approx(expected, rel=1e-5)
+        assert algorithm.loss_ratio == pytest.approx(now["disc/loss"] / now["gen/adversarial_loss"], rel=1e-5)
+        algorithm.stop()
+
+
+@pytest.mark.parametrize(("ratio", "resting"), [(0.05, "discriminator"), (20.0, "generator"), (1.0, None)])
+def test_who_is_far_ahead_sits_out(ratio: float, resting: str | None) -> None:
+    algorithm = trained(tiny("joint", steps_per_round=1), 2)
+    learner = learner_of(algorithm)
+    before = learner.weights()
+    learner.generator_round(0, 2, ratio)
+    after = learner.weights()
+    still = {net for net in before if same(before[net], after[net])}
+    assert still == {"encoder", "classifier"} | ({resting} if resting else set())
+    algorithm.stop()
+
+
+def test_noise_is_only_in_the_joint_model() -> None:
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for model, is_noisy in [("noiseless_joint", False), ("joint", True)]:
+        algorithm = trained(tiny(model), 2)
+        learner = learner_of(algorithm)
+        _, code, given = learner._codes(images, torch.Generator().manual_seed(1))
+        assert torch.equal(code, given) is not is_noisy
+        assert torch.equal(code, learner.encoder.code(images).detach())
+        algorithm.stop()
+
+
+def test_a_finished_encoder_has_codes_of_unit_spread() -> None:
+    algorithm = trained(tiny(), 2)
+    encoder = algorithm.chain_net("encoder")
+    code = encoder.code(algorithm.source.space.to_unit(algorithm.source.train_NCHW))
+    assert torch.allclose(code.std(dim=0), torch.ones(5), atol=1e-3)
+    algorithm.stop()
+
+
+@pytest.mark.parametrize("model", ["joint", "ppgn_h", "ppgn_x"])
+def test_same_seed_same_run_and_resume_is_bit_for_bit(model: str) -> None:
+    whole = final(tiny(model))
+    assert differs(final(tiny(model).debugging(seed=1)), whole, "learner_encoder")
+    for rounds_before in (1, 3):
+        middle = final(tiny(model), rounds_before)
+        assert_equal(final(tiny(model), whole.step - rounds_before, middle), whole)
+
+
+def test_all_learn_on_digits() -> None:
+    """500 images, small steps: every loss falls, the encoder knows most digits, G's images come near the real ones."""
+    config = tiny("ppgn_h", encoder_rounds=8, rounds=8, denoiser_rounds=8, classifier_rounds=8, steps_per_round=20,
+                  batch_size=32, lr=2e-3, classifier_lr=5e-3,
+                  nets={"encoder": {"channels": 6, "code_size": 16}, "generator_channels": 6, "denoiser_hidden": (32,),
+                        "classifier_hidden": (32,)})  # fmt: skip
+    algorithm = config.data(max_images=500).build_algo()
+    rows: dict[str, list[dict[str, float]]] = {}
+    for _ in range(algorithm.total_steps):
+        algorithm.train()
+        rows.setdefault(algorithm.report.phase, []).append(algorithm.report.figures)
+    assert rows["encoder"][-1]["encoder/accuracy"] > 0.7 > rows["encoder"][0]["encoder/accuracy"]
+    assert rows["classifier"][-1]["classifier/accuracy"] > 0.7 > rows["classifier"][0]["classifier/accuracy"]
+    assert rows["generator"][-1]["gen/image_error"] < 0.6 * rows["generator"][0]["gen/image_error"]
+    assert rows["denoiser"][-1]["denoiser/loss"] < 0.6 * rows["denoiser"][0]["denoiser/loss"]
+    algorithm.stop()
+
+
+def test_what_cannot_work_is_refused() -> None:
+    with pytest.raises(ConfigError, match="num_discriminator_learners must be 0"):
+        tiny().discriminator_learners(1).validate()
+    with pytest.raises(ConfigError, match="among 3 learners"):
+        tiny().learners(num_learners=3).validate()
+    with pytest.raises(DataError, match="do not fill one batch of 64"):
+        tiny(batch_size=64).build_algo()
+    with pytest.raises(DataError, match="cannot be halved twice"):
+        tiny().data(size=6).build_algo()
+    checkpoint = final(tiny(), 1)
+    other = tiny(nets={"generator_channels": 3}).build_algo()
+    with pytest.raises(CheckpointError, match="generator_channels"):
+        other.restore_checkpoint(checkpoint)
+    with pytest.raises(WorkerError, match="weights version"):
+        other.env_runner_group.local_env_runner.run(request(), [0], version=99)
+    wild = ChainRequest(None, PlugAndPlayRule(1e30, 0.0, 0.0), 4, 0, (4,))
+    with pytest.raises(NonFiniteError, match="smaller eps1"):
+        other.run_chains(wild, 2)
+    other.stop()
+
+
+def test_images_without_labels_are_refused(tmp_path: Any) -> None:
+    import numpy as np
+
+    np.savez(tmp_path / "a.npz", images=np.zeros((50, 8, 8), np.uint8))
+    with pytest.raises(DataError, match="needs images with at least 2 labels"):
+        tiny().data(data=tmp_path / "a.npz").build_algo()
+
+
+@pytest.fixture(scope="module")
+def finished() -> Iterator[Any]:
+    algorithm = trained(tiny("joint"))
+    yield algorithm
+    algorithm.stop()
+
+
+@pytest.mark.slow
+def test_chains_are_the_same_on_two_workers_and_when_one_is_killed(finished: Any, local_ray: None) -> None:
+    """Slow: two Ray workers are started, and one of them again."""
+    alone = finished.run_chains(request(20), 40)
+    config = workers_config(finished.config.hyperparameters.model_dump(), finished.config.space, 2)
+    nets = {name: finished.weights.nets[name] for name in finished.config.chain_nets()}
+    with ChainWorkers(config, nets) as workers:
+        together = workers.run(request(20), 40)
+        pids = workers.group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)
+        os.kill(pids[0], signal.SIGKILL)
+        after = workers.run(request(20), 40)
+    for record in (together, after):
+        for name, value in vars(alone).items():
+            assert torch.equal(value, getattr(record, name)), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["joint", "ppgn_x"])
+def test_two_learners_do_what_one_does(model: str) -> None:
+    """Slow: two learner processes."""
+    one, two = final(tiny(model)), final(tiny(model).learners(num_learners=2))
+    for group in (name for name in one.tensors if name.startswith("learner_") and "optimizer" not in name):
+        for name, tensor in one.tensors[group].items():
+            assert torch.allclose(tensor, two.tensors[group][name], atol=5e-4), f"{group}/{name}"
