@@ -14,8 +14,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from rlgan.errors import ClusterError, ConfigError, RlganError
-from rlgan.launch.cluster import WORKER_BYTES, cores_here, free_bytes_here, ray_for, require_listener
 from rlgan.launch.options import OptionStyle, parse_options
+from rlgan.launch.ray_session import WORKER_BYTES, cores_here, free_bytes_here, ray_for, require_listener
 from rlgan.launch.run_config import WorkerConfig
 from rlgan.native import instruction_set
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rlgan.errors import ClusterError, ConfigError
 from rlgan.launch.catalogue import SYSTEMS, system_named
-from rlgan.launch.cluster import quiet_ray, require_listener
 from rlgan.launch.options import OptionStyle, parse_options, value_of
+from rlgan.launch.ray_session import quiet_ray, require_listener
 from rlgan.launch.train_options import read_train_options
 from rlgan.launch.wheel import build_wheel, without_dependencies
 

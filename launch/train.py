@@ -17,11 +17,11 @@ from rich.console import Console
 from rlgan.checkpoint import Checkpoint, latest_checkpoint
 from rlgan.errors import ClusterError, RlganError
 from rlgan.launch import preflight
-from rlgan.launch.cluster import noise_into, quiet_ray, ray_for
 from rlgan.launch.generator import checkpoint_at
 from rlgan.launch.history import History
 from rlgan.launch.interrupts import Interrupts
 from rlgan.launch.progress import Progress
+from rlgan.launch.ray_session import noise_into, quiet_ray, ray_for
 from rlgan.launch.run_config import Invocation, RunConfig
 from rlgan.launch.run_directory import RunDirectory, fresh_path
 from rlgan.launch.system import System

@@ -13,7 +13,7 @@ import filelock
 import pytest
 
 from rlgan.errors import ClusterError
-from rlgan.launch import cluster
+from rlgan.launch import ray_session
 from rlgan.launch.run_config import WorkerConfig
 
 TRAIN = ("train", "seqgan")
@@ -51,7 +51,7 @@ def test_no_answer_to_a_connection(monkeypatch):
 
     monkeypatch.setattr(socket, "create_connection", wait)
     with pytest.raises(ClusterError, match=r"--address 10.0.0.1:6379: no answer within 3 s"):
-        cluster.require_listener("10.0.0.1:6379", 3.0)
+        ray_session.require_listener("10.0.0.1:6379", 3.0)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_more_workers_than_the_machine_bears(rlgan, tiny_words, tmp_path):
 
 
 def test_workers_and_memory():
-    cluster.require_local_resources(8, num_cores=2, free_bytes=8 * cluster.WORKER_BYTES)
+    ray_session.require_local_resources(8, num_cores=2, free_bytes=8 * ray_session.WORKER_BYTES)
     with pytest.raises(ClusterError, match=r"8 worker processes of about 0\.5 GiB each; this machine has 3\.9 GiB"):
-        cluster.require_local_resources(8, num_cores=2, free_bytes=8 * cluster.WORKER_BYTES - 1)
+        ray_session.require_local_resources(8, num_cores=2, free_bytes=8 * ray_session.WORKER_BYTES - 1)
     with pytest.raises(ClusterError, match="9 worker processes; this machine has 2 CPUs, enough for 8"):
-        cluster.require_local_resources(9, num_cores=2, free_bytes=2**50)
-    cluster.require_local_resources(0, num_cores=1, free_bytes=1)
+        ray_session.require_local_resources(9, num_cores=2, free_bytes=2**50)
+    ray_session.require_local_resources(0, num_cores=1, free_bytes=1)
 
 
 @pytest.fixture
@@ -107,18 +107,18 @@ def growing_cluster(monkeypatch):
         cluster_resources=lambda: {"CPU": float(next(cpus))},
     )
     monkeypatch.setitem(sys.modules, "ray", fake)
-    monkeypatch.setattr(cluster, "require_listener", lambda address, seconds: None)
+    monkeypatch.setattr(ray_session, "require_listener", lambda address, seconds: None)
 
 
 def test_a_cluster_that_is_too_small(growing_cluster):
     message = r"--address h:1: the run asks for 5 CPUs, the cluster has 2 \(waited 0 s\)"
-    with pytest.raises(ClusterError, match=message), cluster.ray_for(WorkerConfig(address="h:1"), 5):
+    with pytest.raises(ClusterError, match=message), ray_session.ray_for(WorkerConfig(address="h:1"), 5):
         pytest.fail("nothing runs")
 
 
 def test_waiting_for_a_cluster_to_grow(growing_cluster, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with cluster.ray_for(WorkerConfig(address="h:1", wait=60), 5):
+    with ray_session.ray_for(WorkerConfig(address="h:1", wait=60), 5):
         ran = True
     assert ran
 
@@ -126,7 +126,7 @@ def test_waiting_for_a_cluster_to_grow(growing_cluster, monkeypatch):
 def test_waiting_is_bounded(growing_cluster):
     started = time.monotonic()
     message = r"asks for 500 CPUs, the cluster has \d+ \(waited 0.3 s\)"
-    with pytest.raises(ClusterError, match=message), cluster.ray_for(WorkerConfig(address="h:1", wait=0.3), 500):
+    with pytest.raises(ClusterError, match=message), ray_session.ray_for(WorkerConfig(address="h:1", wait=0.3), 500):
         pytest.fail("nothing runs")
     assert 0.3 <= time.monotonic() - started < 5
 
@@ -140,7 +140,7 @@ def test_a_cluster_with_tokens_says_how_to_get_one(growing_cluster, monkeypatch)
     monkeypatch.setattr(ray, "init", refuse)
     with (
         pytest.raises(ClusterError, match="ray get-auth-token") as error,
-        cluster.ray_for(WorkerConfig(address="h:1"), 0),
+        ray_session.ray_for(WorkerConfig(address="h:1"), 0),
     ):
         pytest.fail("nothing runs")
     assert "secret-token-value" not in str(error.value)
@@ -153,7 +153,7 @@ def test_the_connection_is_given_up_in_time(growing_cluster, monkeypatch, capfd)
     codes = []
     monkeypatch.setattr(os, "_exit", lambda code: (codes.append(code), ended.set()))
     monkeypatch.setattr(ray, "init", lambda **options: ended.wait(10))
-    with cluster.ray_for(WorkerConfig(address="h:1", connect_timeout=0.2), 0):
+    with ray_session.ray_for(WorkerConfig(address="h:1", connect_timeout=0.2), 0):
         pass
     assert (
         codes == [6]
@@ -164,7 +164,7 @@ def test_the_connection_is_given_up_in_time(growing_cluster, monkeypatch, capfd)
 def test_a_program_that_is_connected_stays_so(monkeypatch):
     fake = SimpleNamespace(is_initialized=lambda: True, shutdown=lambda: pytest.fail("not ours to stop"))
     monkeypatch.setitem(sys.modules, "ray", fake)
-    with cluster.ray_for(WorkerConfig(), 3):
+    with ray_session.ray_for(WorkerConfig(), 3):
         pass
 
 
@@ -173,7 +173,7 @@ def test_what_a_killed_run_has_left_is_removed(tmp_path):
         (tmp_path / name / "session").mkdir(parents=True)
     for name in ("rlgan-left", "rlgan-alive", "mine"):
         (tmp_path / name / "run.lock").touch()
-    with filelock.FileLock(tmp_path / "rlgan-alive" / "run.lock"), cluster.ray_folder(tmp_path) as folder:
+    with filelock.FileLock(tmp_path / "rlgan-alive" / "run.lock"), ray_session.ray_folder(tmp_path) as folder:
         assert folder.parent == tmp_path and folder.is_dir()
         (folder / "session").mkdir()
         names = {path.name for path in tmp_path.iterdir()}
@@ -182,7 +182,7 @@ def test_what_a_killed_run_has_left_is_removed(tmp_path):
 
 
 def test_noise_of_ray_goes_into_a_file(tmp_path, capfd):
-    with cluster.noise_into(tmp_path / "ray.log"):
+    with ray_session.noise_into(tmp_path / "ray.log"):
         os.write(2, b"from C++\n")
         sys.stderr.write("from Python\n")
     os.write(2, b"afterwards\n")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -35,9 +36,27 @@ def test_every_command_of_the_page_works(page: str, tmp_path: Path) -> None:
     assert runs and all((run / "report.html").is_file() for run in runs)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/results.md", "docs/benchmarks.md", "docs/tensorboard.md", *PAGES])
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "docs/results.md", "docs/benchmarks.md", "docs/tensorboard.md", "docs/cluster.md", *PAGES],
+)
 def test_every_link_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target]
     for target in targets:
         assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
+
+
+def test_the_commands_for_a_cluster_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody runs them here; their options are read."""
+    from rlgan.launch.catalogue import system_named
+    from rlgan.launch.submit import job_command
+    from rlgan.launch.train_options import read_train_options
+
+    (tmp_path / "poems.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^rlgan .*$", (ROOT / "docs/cluster.md").read_text(encoding="utf-8"), re.MULTILINE)
+    words = [shlex.split(line) for line in lines]
+    assert [one[1] for one in words] == ["doctor", "train", "submit"]
+    assert read_train_options(system_named(words[1][2]), words[1][3:]).run.workers.num_env_runners == 16
+    assert job_command(words[2][words[2].index("train") :])[0].endswith("--num-env-runners 16 --address auto")

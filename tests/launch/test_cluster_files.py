@@ -1,0 +1,154 @@
+"""The files of launch/cluster/: checked as far as can be without the platforms they are for."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rlgan.launch.catalogue import system_named
+from rlgan.launch.train_options import read_train_options
+
+tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads pyproject.toml")
+ROOT = Path(__file__).parents[2]
+FILES = ROOT / "launch" / "cluster"
+pytestmark = pytest.mark.skipif(not FILES.is_dir(), reason="the package was installed alone")
+RAY = "2.60.0"
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((FILES / name).read_text()))
+
+
+def trained_by(command: str, **variables: str) -> Any:
+    """The options that a command line of a file gives `rlgan train`; wrong ones raise."""
+    for name, value in variables.items():
+        command = command.replace(f'"${name}"', value)
+    words = shlex.split(command)
+    start = words.index("train")
+    return read_train_options(system_named(words[start + 1]), words[start + 2 :])
+
+
+def test_all_ask_for_the_ray_that_the_package_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (pinned,) = [one for one in project["dependencies"] if one.startswith("ray[rllib]")]
+    assert pinned == "ray[rllib]>=2.60,<2.61" and RAY.startswith("2.60.")
+    assert f"rayproject/ray:{RAY}-py311" in (FILES / "Dockerfile").read_text()
+    assert documents("aws.yaml")[0]["docker"]["image"] == f"rayproject/ray:{RAY}-py311"
+    assert documents("rayjob.yaml")[1]["spec"]["rayClusterSpec"]["rayVersion"] == RAY
+    version = project["version"]
+    assert f"rlgan:{version}" in (FILES / "Dockerfile").read_text()
+    assert (FILES / "rayjob.yaml").read_text().count(f"image: rlgan:{version}") == 2
+
+
+def test_aws_installs_what_the_package_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (command,) = documents("aws.yaml")[0]["setup_commands"]
+    asked = {one for one in shlex.split(command) if one not in {"pip", "install"}}
+    wanted = {one.replace("ray[rllib]", "ray[default,rllib]") for one in project["dependencies"]}
+    assert asked == wanted
+
+
+def test_the_ray_job():
+    volume, job = documents("rayjob.yaml")
+    spec = job["spec"]
+    cluster = spec["rayClusterSpec"]
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert spec["backoffLimit"] > 0 and spec["shutdownAfterJobFinishes"] is True
+    options = trained_by(spec["entrypoint"])
+    assert options.invocation.resume == "auto" and options.run.workers.address == "auto"
+    head = cluster["headGroupSpec"]["template"]["spec"]
+    (mount,), (claimed,) = head["containers"][0]["volumeMounts"], head["volumes"]
+    assert claimed["persistentVolumeClaim"]["claimName"] == volume["metadata"]["name"]
+    assert mount["name"] == claimed["name"]
+    assert Path(mount["mountPath"]) in options.invocation.run_dir.parents
+    pods = [(cluster["headGroupSpec"], 1)] + [(group, group["replicas"]) for group in cluster["workerGroupSpecs"]]
+    cpus = 0.0
+    for pod, count in pods:
+        limits = pod["template"]["spec"]["containers"][0]["resources"]
+        assert limits["limits"] == limits["requests"], "Ray believes the limits"
+        cpus += count * float(limits["limits"]["cpu"])
+    assert cpus >= options.run.algorithm_config().required_cpus(), "the cluster holds the run that is asked of it"
+
+
+@pytest.mark.parametrize("name", ["aws.yaml", "hosts.yaml"])
+def test_ray_up(name):
+    """Ray's own validator, the dashboard on loopback, and no port opened by us."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    (config,) = documents(name)
+    validate_config(prepare_config(config))
+    head = " ".join(config["head_start_ray_commands"])
+    assert "--dashboard-host=127.0.0.1" in head and "--head" in head
+    assert "security_group" not in str(config) and "0.0.0.0" not in str(config)
+    with pytest.raises(Exception, match="unexpected_key"):
+        validate_config(prepare_config(config | {"unexpected_key": 1}))
+
+
+def test_the_slurm_script():
+    path = FILES / "slurm.sh"
+    text = path.read_text()
+    assert subprocess.run(["bash", "-n", str(path)], check=False).returncode == 0
+    asked = subprocess.run(["bash", str(path), "seqgan"], capture_output=True, text=True, check=False)
+    assert asked.returncode == 2 and "usage: sbatch slurm.sh" in asked.stderr
+    command = re.search(r"rlgan train .*?\|\| code", text, re.DOTALL)
+    assert command is not None
+    line = command[0].removesuffix("|| code").replace('"$@"', "--rounds 3").replace("$head:$port", "10.0.0.1:6379")
+    options = trained_by(line, system="seqgan", run_dir="/shared/runs/one")
+    assert options.invocation.resume == "auto" and options.run.training.rounds == 3
+    assert options.run.workers.address == "10.0.0.1:6379"
+    assert "umask 077" in text and "get-auth-token --generate > /dev/null" in text, "the token is not printed"
+
+
+def test_shellcheck():
+    found = shutil.which("shellcheck")
+    if found is None:
+        pytest.skip("shellcheck is not here")
+    done = subprocess.run([found, str(FILES / "slurm.sh")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_slurm_script_starts_symmetric_run_as_ray_reads_it(tmp_path, monkeypatch):
+    """The whole script with stand-ins for SLURM and Ray: the words that arrive, and a requeue after SIGTERM only."""
+    (tmp_path / "bin").mkdir()
+    stand_ins = {
+        "scontrol": 'if [[ $1 == show ]]; then echo node7; echo node8; else echo "$@" >> requeued; fi',
+        "srun": 'printf "%s\\n" "$@" > words; exit "$CODE"',
+        "ray": "echo secret-token",
+    }
+    for name, body in stand_ins.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    for name, value in {"NODELIST": "node[7-8]", "ID": "20007", "NUM_NODES": "2"}.items():
+        monkeypatch.setenv(f"SLURM_JOB_{name}", value)
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "16")
+    for code, is_requeued in ((0, False), (4, False), (143, True)):
+        monkeypatch.setenv("CODE", str(code))
+        command = ["bash", str(FILES / "slurm.sh"), "bgan", "/shared/a b", "--rounds", "3"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == code and "secret-token" not in done.stdout + done.stderr
+        assert (tmp_path / "requeued").exists() == is_requeued
+    words = (tmp_path / "words").read_text().splitlines()
+    before, after = words[: words.index("--")], words[words.index("--") + 1 :]
+    assert before[1:7] == ["ray", "symmetric-run", "--address", "node7:20007", "--min-nodes", "2"]
+    assert after[:4] == ["rlgan", "train", "bgan", "--run-dir"] and after[4] == "/shared/a b"
+    assert after[-2:] == ["--rounds", "3"] and "node7:20007" in after
+
+
+def test_the_image_holds_the_package_alone():
+    lines = (FILES / "Dockerfile").read_text().splitlines()
+    copied = {word for line in lines if line.startswith("COPY") for word in line.split()[2:-1]}
+    assert copied == {"pyproject.toml", "README.md", "rlgan", "envs", "policies", "launch"}
+    assert all((ROOT / name).exists() for name in copied)
+    assert lines.index("USER ray") < min(i for i, line in enumerate(lines) if line.startswith("COPY")), "not as root"
+
+
+def test_an_upload_of_the_checkout_leaves_run_directories_out():
+    ignored = {line for line in (ROOT / ".rayignore").read_text().splitlines() if not line.startswith("#")}
+    assert ignored >= {"runs", ".git", ".venv", "build", "__pycache__"}
