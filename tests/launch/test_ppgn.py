@@ -1,0 +1,160 @@
+"""`rlgan train ppgn` and `rlgan sample` of its chains: files, figures, conditions, resume, errors, workers."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.launch.test_images import PAGE, tags_of
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+TINY = shlex.split("""
+    --max-images 200 --encoder-rounds 1 --rounds 2 --denoiser-rounds 1 --classifier-rounds 1 --steps-per-round 2
+    --batch-size 4 --nets.encoder.channels 2 --nets.encoder.code-size 5 --nets.generator-channels 2
+    --nets.discriminator-channels 2 --nets.denoiser-hidden 4 --nets.denoiser-channels 2 --nets.classifier-hidden 4
+    --chain.steps 6 --chain.quiet-steps 2 --eval-samples 40 --eval-every 0
+""")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, local_ray) -> Path:
+    """A finished run of PPGN-h."""
+    from rlgan.launch.main import main
+
+    path = tmp_path_factory.mktemp("ppgn") / "run"
+    assert main(["train", "ppgn", "--model", "ppgn_h", "--run-dir", str(path), *TINY]) == 0
+    return path
+
+
+def images(path: Path) -> np.ndarray:
+    with np.load(path) as arrays:
+        return arrays["images"]
+
+
+def test_a_run_leaves_pictures_figures_and_a_report(run):
+    assert len(list((run / "samples").glob("step-*.png"))) == 1, "judged once: when the denoiser is there"
+    tags, page = tags_of(run / "tensorboard"), PAGE.read_text(encoding="utf-8")
+    assert {"samples/grid", "samples/chains"} == set(tags["images"])
+    assert not [tag for tag in tags["scalars"] + tags["images"] if f"`{tag}`" not in page]
+    history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    figures = next(entry["figures"] for entry in history if entry["kind"] == "eval")
+    wanted = {"eval/condition_accuracy", "eval/condition_judged", "eval/within_class_distance", "eval/fid"}
+    assert wanted <= figures.keys() and 0 <= figures["eval/condition_accuracy"] <= 1
+    assert "data:image/png" in (run / "report.html").read_text()
+
+
+def test_chains_are_files_that_repeat_by_seed(run, tmp_path, rlgan):
+    a, b, more = (tmp_path / name for name in ("a.npz", "b.npz", "more.npz"))
+    said = rlgan("sample", run, "--class", 7, "--chains", 3, "--frames", 4, "--output", a,
+                 "--strip", tmp_path / "s.png", "--gif", tmp_path / "c.gif", "--grid", tmp_path / "g.png")  # fmt: skip
+    assert said.code == 0 and "3 chains of 6 steps" in said.out, said.err
+    assert images(a).shape == (4, 3, 8, 8, 1)
+    assert np.asarray(Image.open(tmp_path / "s.png")).shape == ((3 * 9 + 1) * 6, (4 * 9 + 1) * 6, 3)
+    assert Image.open(tmp_path / "c.gif").n_frames == 4
+    assert np.asarray(Image.open(tmp_path / "g.png")).shape == ((9 + 1) * 6, (8 * 9 + 1) * 6, 3)
+    assert rlgan("sample", run, "--class", 7, "--chains", 3, "--frames", 4, "--output", b).code == 0
+    assert np.array_equal(images(a), images(b))
+    assert rlgan("sample", run, "--class", 7, "--chains", 17, "--frames", 4, "--output", more).code == 0
+    assert np.abs(images(a).astype(int) - images(more)[:, :3].astype(int)).max() <= 1, "a chain is its number's"
+    assert rlgan("sample", run, "--class", 7, "--chains", 3, "--frames", 4, "--output", b, "--seed", 1).code == 0
+    assert not np.array_equal(images(a), images(b))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--class", "2"],
+        ["--condition-net", "classifier"],
+        ["--gradient", "released"],
+        ["--gradient", "logit"],
+        ["--unit", "second:3:1:2"],
+        ["--unit", "hidden:4"],
+        ["--rule", "released", "--released-step-size", "0.5"],
+        ["--eps1", "0"],
+        ["--steps", "9"],
+    ],
+)
+def test_every_option_changes_the_chains(words, run, tmp_path, rlgan):
+    plain, changed = tmp_path / "plain.npz", tmp_path / "changed.npz"
+    strong = ["--eps2", "50", "--chains", "3", "--frames", "2", "--output"]
+    assert rlgan("sample", run, *strong, plain).code == 0
+    said = rlgan("sample", run, *words, *strong, changed)
+    assert said.code == 0, said.err
+    assert not np.array_equal(images(plain), images(changed))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--strip"),
+        (["--class", "11", "--strip", "a.png"], "the labels 0, 1, 2"),
+        (["--class", "1", "--unit", "hidden:1", "--strip", "a.png"], "exclude each other"),
+        (["--unit", "third:1", "--strip", "a.png"], "write first"),
+        (["--unit", "second:4:0:0", "--strip", "a.png"], "4 channels of 4x4"),
+        (["--unit", "second:1:0:4", "--strip", "a.png"], "4 channels of 4x4"),
+        (["--steps", "1", "--strip", "a.png"], "has only 1 steps"),
+        (["--strip", "no/a.png"], "cannot be written"),
+        (["--chain", "2", "--strip", "a.png"], "perhaps you meant"),
+    ],
+)
+def test_mistakes_are_one_line(words, message, run, tmp_path, rlgan, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = rlgan("sample", run, *words)
+    assert said.code == 2 and message in said.err and len(said.err.splitlines()) == 1, said.err
+
+
+def test_wild_steps_are_said_to_be_wild(run, tmp_path, rlgan):
+    said = rlgan("sample", run, "--eps1", "1e30", "--output", tmp_path / "a.npz")
+    assert said.code == 4 and "smaller --eps1" in said.err
+
+
+def test_another_system_has_no_chains(run, tmp_path, rlgan):
+    from rlgan.errors import CheckpointError
+    from rlgan.launch.chain_model import load_chain_model
+
+    began = tmp_path / "began"
+    words = "--max-images 60 --rounds 1 --steps-per-round 1 --batch-size 4 --discriminator.channels 2 --eval-samples 4"
+    assert rlgan("train", "began", "--run-dir", began, *words.split()).code == 0
+    with pytest.raises(CheckpointError, match="Is it a PPGN run"):
+        load_chain_model(began)
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path, rlgan):
+    """Stopped in the generator's phase, whose loss ratio is part of the checkpoint."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    words = [*TINY, "--checkpoint-every", 1, "--model", "joint", "--keep-checkpoints", 20]
+    assert rlgan("train", "ppgn", "--run-dir", whole, *words).code == 0
+    said = rlgan("train", "ppgn", "--run-dir", parts, "--resume", whole / "checkpoints" / "step-000002")
+    assert said.code == 0, said.err
+    one, other = ((path / "checkpoints" / "step-000004" / "manifest.json").read_text() for path in (whole, parts))
+    weights = [re.findall(r'"([^"]*safetensors)":[^}]*"sha256": "(\w+)"', text) for text in (one, other)]
+    assert weights[0] and weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--model", "ppgn"], 2, "ppgn_h"),
+        (["--num-discriminator-learners", "1"], 2, "hold the discriminator too"),
+        (["--size", "6"], 3, "cannot be halved twice"),
+        (["--batch-size", "5000"], 3, "do not fill one batch"),
+    ],
+)
+def test_mistakes_are_one_line_before_ray(words, code, message, tmp_path, rlgan, no_ray):
+    said = rlgan("train", "ppgn", *words, "--run-dir", tmp_path / "run")
+    assert said.code == code and message in said.err and len(said.err.splitlines()) == 1, said.err
+
+
+@pytest.mark.slow
+def test_workers_make_the_same_images(run, tmp_path, rlgan):
+    """Slow: two Ray workers are started."""
+    a, b = tmp_path / "a.npz", tmp_path / "b.npz"
+    assert rlgan("sample", run, "--chains", 40, "--output", a).code == 0
+    said = rlgan("sample", run, "--chains", 40, "--output", b, "--num-env-runners", 2)
+    assert said.code == 0, said.err
+    assert np.array_equal(images(a), images(b))
