@@ -5,11 +5,13 @@
 6,000 images are trained on. The judge is of another architecture and never sees one of them: it learns from 4,000
 held-out images, shifted by up to two pixels, and is tested on the 6,000. Models whose nets are the same share them: the
 generator of PPGN-h, DGN-AM and Noiseless Joint is trained once a seed. 200 chains a row, 20 of every class. Trained
-nets and rows that are in OUTPUT are not made again; every row is a line of OUTPUT/results.jsonl.
+nets and rows that are in OUTPUT are not made again, so that the work may be done in pieces (--seconds); every row is a
+line of OUTPUT/results.jsonl.
 """
 
 import argparse
 import json
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,11 +123,11 @@ def trained_judge(source: Any, path: Path, num_steps: int = 2500) -> JudgeNet:
     return net.eval().requires_grad_(False)
 
 
-def train(name: str, seed: int, data: Path, folder: Path) -> None:
-    """Train a run from its newest checkpoint to its end; a file says what it took when it is done."""
+def train(name: str, seed: int, data: Path, folder: Path, seconds: float) -> bool:
+    """Train a run from its newest checkpoint until it is done, or this process has used so many CPU-seconds."""
     done = folder / "done.json"
     if done.exists():
-        return
+        return True
     changes: dict[str, Any] = {"model": name, **TRAINED[name]}
     config = PPGNConfig().data(data=data, held_out_fraction=HELD_OUT).training(**changes).debugging(seed=seed)
     if not ray.is_initialized():
@@ -134,17 +136,17 @@ def train(name: str, seed: int, data: Path, folder: Path) -> None:
     newest = latest_checkpoint(checkpoints) if checkpoints.exists() else None
     if newest is not None:
         algorithm.restore_checkpoint(newest)
-    started, phases = time.process_time(), {}
-    while algorithm.step_count < algorithm.total_steps:
+    while algorithm.step_count < algorithm.total_steps and time.process_time() < seconds:
         algorithm.train()
         report = algorithm.report
         if report.phase_round == report.phase_rounds:
-            phases[report.phase] = {"cpu_seconds": round(time.process_time() - started), **report.figures}
-            print(f"{name} {seed}: {report.phase} {phases[report.phase]}", flush=True)
-        if report.phase_round == report.phase_rounds or report.step % 20 == 0:
-            save_checkpoint(checkpoints, algorithm.checkpoint(), keep=2)
-    done.write_text(json.dumps(phases))
+            print(f"{name} {seed}: {report.phase} {report.figures}", flush=True)
+    save_checkpoint(checkpoints, algorithm.checkpoint(), keep=2)
+    is_done = algorithm.step_count == algorithm.total_steps
+    if is_done:
+        done.write_text(json.dumps(report.figures))
     algorithm.stop()
+    return bool(is_done)
 
 
 class Bench:
@@ -229,6 +231,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many CPU-seconds; run again")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     output = arguments.output
@@ -247,7 +250,10 @@ def main() -> None:
             if any((one["row"], one["seed"]) == (name, seed) for one in results):
                 continue
             folder = output / f"{ROWS[name].run}-{seed}"
-            train(ROWS[name].run, seed, arguments.data, folder)
+            is_done = train(ROWS[name].run, seed, arguments.data, folder, arguments.seconds)
+            if not is_done or time.process_time() > arguments.seconds:
+                print(f"stopped at {name}, seed {seed}; run it again to go on")
+                return
             results.append(run_row(name, seed, folder, bench, output))
             with path.open("a") as file:
                 file.write(json.dumps(results[-1]) + "\n")

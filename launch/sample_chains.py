@@ -165,7 +165,7 @@ def runner_of(options: SampleChainOptions, model: ChainModel) -> Callable[[Chain
         return model.run
 
     def run(request: ChainRequest, num_chains: int) -> ChainRecord:
-        from rlgan.launch.cluster import quiet_ray, ray_for
+        from rlgan.launch.ray_session import quiet_ray, ray_for
 
         quiet_ray()
         from rlgan.launch.run_config import WorkerConfig
