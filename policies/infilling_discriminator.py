@@ -29,7 +29,7 @@ class InfillingTrainingConfig(BaseModel):
     critic_lr: float = Field(
         1e-2, gt=0, description="Adam step size of the critic's head (released: 5e-7 on Penn Treebank; rlgan: 1e-2)."
     )
-    critic_steps: int = Field(4, ge=1, description="Steps of the critic on the fills of a round (released: 1).")
+    critic_steps: int = Field(20, ge=1, description="Steps of the critic on the fills of a round (released: 1).")
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,7 @@ class InfillingDiscriminatorLearner(AdversarialLearner):
         batch = [self.shard(rows) for rows in (tokens_BT, blank_BT, return_BT)]
         mask_BT = chosen(tokens_BT, blank_BT, self.config.space)
         share, losses = float(self.shard(mask_BT).sum() / mask_BT.sum()), []
-        for _ in range(config.critic_steps):
-            loss = share * self.nets[DISCRIMINATOR].critic_loss(*batch)  # type: ignore[operator]
-            self.descend(CRITIC, loss)
-            losses.append(float(loss.detach()))
+        for loss in self.nets[DISCRIMINATOR].critic_losses(*batch, config.critic_steps):  # type: ignore[operator]
+            self.descend(CRITIC, share * loss)
+            losses.append(share * float(loss.detach()))
         return {"value_loss": losses[0]}

@@ -2,6 +2,7 @@
 
 # B sequences, T positions, H width
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -38,16 +39,17 @@ class InfillingDiscriminator(nn.Module):
     It reads the text with blanks like the generator, then the filled-in text from left to right: the verdict on t has
     seen no fill after t (the paper writes the whole sequence; its code is left-to-right too). The critic's V_t is a
     second output of the same net, one position earlier: it has seen the fills before t, not t. (The paper has a second
-    head on D; the released critic has no encoder and no attention.) Logits are high for real.
+    head on D; the released critic has no encoder and no attention.) It is also told how many blanks are left, which a
+    return depends on most, and which D has no need to know. Logits are high for real.
     """
 
     def __init__(self, space: TokenSpace, config: InfillingDiscriminatorConfig, init: torch.Generator) -> None:
         super().__init__()
         self.net = Seq2Seq(space, config, init)
         self.verdict = nn.Linear(config.size, 1)
-        self.critic = nn.Linear(config.size, 1)
+        self.critic = _Critic(config.size, space.length)
         with torch.no_grad():
-            for head in (self.verdict, self.critic):
+            for head in (self.verdict, self.critic.feature):
                 head.weight.uniform_(-config.init_limit, config.init_limit, generator=init)
                 head.bias.zero_()
         self.net.embedding.weight.requires_grad_(not config.share_embedding)
@@ -124,7 +126,7 @@ class InfillingDiscriminator(nn.Module):
         mask_BT = chosen(tokens_BT, blank_BT, self.space)
         feature_BSH = self.features(tokens_BT, blank_BT)
         reward_BT = self.reward_map(self.verdict(feature_BSH[:, 1:]).squeeze(2))
-        return reward_BT * mask_BT, self.critic(feature_BSH[:, :-1]).squeeze(2) * mask_BT
+        return reward_BT * mask_BT, self.critic(feature_BSH[:, :-1], blank_BT) * mask_BT
 
     def reward(self, tokens_BT: Tensor, blank_BT: Tensor) -> Tensor:
         """What the policy is paid for every token; meets `rlgan.types.InfillingRewardFn`.
@@ -138,18 +140,37 @@ class InfillingDiscriminator(nn.Module):
         """
         return self.judge(tokens_BT, blank_BT)[0]
 
-    def critic_loss(self, tokens_BT: Tensor, blank_BT: Tensor, return_BT: Tensor) -> Tensor:
-        """What the critic minimises; the gradient reaches its head alone (as released), never the verdicts.
+    def critic_losses(self, tokens_BT: Tensor, blank_BT: Tensor, return_BT: Tensor, count: int) -> Iterator[Tensor]:
+        """What the critic minimises, as often as it is to take a step; the gradient reaches its head alone.
+
+        (As released; the verdicts never change. So the net is run once.)
 
         Args:
             tokens_BT: [B, T] int64 ids, the text with its blanks filled in.
             blank_BT: [B, T] bool.
             return_BT: [B, T] float, what came of every token.
+            count: steps.
 
-        Returns:
-            Scalar: mean of (V_t - R_t)^2 over the tokens that were chosen.
+        Yields:
+            Scalar: mean of (V_t - R_t)^2 over the tokens that were chosen, with the head as it is then.
         """
         with torch.no_grad():
-            feature_BSH = self.features(tokens_BT, blank_BT)
-        value_BT = self.critic(feature_BSH[:, :-1]).squeeze(2)
-        return baselines.value_loss(value_BT, return_BT, chosen(tokens_BT, blank_BT, self.space))
+            feature_BTH = self.features(tokens_BT, blank_BT)[:, :-1]
+        mask_BT = chosen(tokens_BT, blank_BT, self.space)
+        for _ in range(count):
+            yield baselines.value_loss(self.critic(feature_BTH, blank_BT), return_BT, mask_BT)
+
+
+class _Critic(nn.Module):
+    """V_t = w . feature_t + b + u[blanks from t on]."""
+
+    def __init__(self, size: int, length: int) -> None:
+        super().__init__()
+        self.feature = nn.Linear(size, 1)
+        self.blanks_left = nn.Parameter(torch.zeros(length + 1))
+
+    def forward(self, feature_BTH: Tensor, blank_BT: Tensor) -> Tensor:
+        """[B, T] values before each token, from what D had seen by then."""
+        left_BT = blank_BT.flip(1).long().cumsum(dim=1).flip(1)
+        value_BT: Tensor = self.feature(feature_BTH).squeeze(2) + self.blanks_left[left_BT]
+        return value_BT

@@ -273,9 +273,22 @@ def test_reward_is_log_d_and_dropout_is_off_while_it_pays() -> None:
 
 def test_the_critic_trains_its_head_alone() -> None:
     judge = discriminator()
-    judge.critic_loss(TOKENS, BLANK, torch.ones(2, 6)).backward()
+    (loss,) = judge.critic_losses(TOKENS, BLANK, torch.ones(2, 6), 1)
+    loss.backward()
     touched = {name for name, parameter in judge.named_parameters() if parameter.grad is not None}
-    assert touched == {"critic.weight", "critic.bias"}
+    assert touched == {"critic.feature.weight", "critic.feature.bias", "critic.blanks_left"}
+
+
+def test_the_critic_learns_what_only_the_number_of_blanks_tells() -> None:
+    """A reward of 1 a blank: R_t = 1 + 0.5 + ... over the blanks that are left, exactly."""
+    judge = discriminator()
+    returns = discounted_return(torch.ones(2, 6), BLANK, 0.5)
+    optimizer = torch.optim.Adam(judge.critic.parameters(), lr=0.05)
+    for loss in judge.critic_losses(TOKENS, BLANK, returns, 300):
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert torch.allclose(judge.judge(TOKENS, BLANK)[1], returns, atol=0.01)
 
 
 def test_a_shared_embedding_is_left_alone() -> None:

@@ -109,8 +109,8 @@ def test_other_baselines_learn_resume_and_leave_the_critic_alone(baseline: str) 
     assert_equal(final(tiny(**changes), 1, middle), whole)
     assert differs(whole, middle, "learner_generator")
     assert torch.equal(
-        whole.tensors["learner_discriminator"]["critic.weight"],
-        final(tiny(**changes), 1).tensors["learner_discriminator"]["critic.weight"],
+        whole.tensors["learner_discriminator"]["critic.feature.weight"],
+        final(tiny(**changes), 1).tensors["learner_discriminator"]["critic.feature.weight"],
     )
 
 
