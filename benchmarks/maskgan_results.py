@@ -138,7 +138,8 @@ def main() -> None:
     parser.add_argument("--num-samples", type=int, default=2000, help="texts that every generator is judged by")
     parser.add_argument("--num-batches", type=int, default=100, help="gradients of a variance; 0: no variances")
     arguments, extra = parser.parse_known_args()
-    common = ["--rounds", str(arguments.rounds), "--eval-every", "50", "--keep-checkpoints", "20", *extra]
+    kept = "--eval-every 50 --sweep-samples 0 --keep-checkpoints 20"
+    common = [f"--rounds={arguments.rounds}", *kept.split(), *extra]
     variants = {name: [*VARIANTS[name], *common] for name in arguments.variants}
     runs = train_all("maskgan", arguments.output, arguments.seeds, variants, arguments.jobs)
     print(f"\n{machine()}; {arguments.num_samples} texts\n")
