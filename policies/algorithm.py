@@ -18,14 +18,18 @@ import ray
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 
-from rlgan.policies.broadcast import StateDict, Weights, broadcast
+from rlgan.errors import WorkerError
+from rlgan.policies.broadcast import Birth, StateDict, Weights, broadcast
 from rlgan.policies.calls import add_parts, from_first_learner, on_learners
 from rlgan.policies.checkpoints import CheckpointedAlgorithm
 from rlgan.policies.collect import collect_shards
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DISCRIMINATOR, DiscriminatorGroup
+from rlgan.policies.recovery import LearnerRecovery
 from rlgan.policies.rounds import Phase, RoundReport
 from rlgan.types import Source
+
+_logger = logging.getLogger(__name__)
 
 
 class AdversarialAlgorithm(CheckpointedAlgorithm):
@@ -56,11 +60,16 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         config.freeze()
         self.config = config
         ensure_ray(config.required_cpus())
-        super().setup(config)
+        try:
+            super().setup(config)
+        except (IndexError, ray.exceptions.RayError) as error:  # RLlib asks the first runner, which may have died
+            raise WorkerError(f"the rollout runners did not start: {why_none_started(self, error)}") from error
         if config.discriminator_learner_class is not None:
             self.discriminator_group = DiscriminatorGroup(config)
         self.step_count = 0
-        self.num_runner_restarts = 0
+        self.num_runner_timeouts = 0
+        self._births: set[Birth] = set()
+        self._recovery = LearnerRecovery(self)
         self.report = RoundReport()
         self.weights = Weights(version=-1, nets={})
         self.send_data()
@@ -102,16 +111,23 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         phase, index = self.current_phase()
         started = perf_counter()
         self.report = RoundReport(phase=phase.name, phase_rounds=phase.num_rounds)
-        figures = phase.run(index)
-        self.step_count += 1
+        figures = self._recovery.run(lambda: self._counted(phase, index))
         self.report.step, self.report.phase_round = self.step_count, index + 1
         self.report.seconds = perf_counter() - started
         figures[f"time/{phase.name}"] = self.report.seconds
         figures["rollout/workers_healthy"] = float(self.env_runner_group.num_healthy_remote_env_runners())
-        figures["rollout/worker_restarts"] = float(self.num_runner_restarts)
+        figures["rollout/worker_restarts"] = float(max(0, len(self._births) - self.config.num_env_runners))
+        figures["rollout/worker_timeouts"] = float(self.num_runner_timeouts)
+        figures["health/learner_restarts"] = float(self._recovery.num_restarts)
         self.report.figures = figures
         for tag, value in figures.items():
             self.metrics.log_value(tuple(tag.split("/")), value, window=1)
+
+    def _counted(self, phase: Phase, index: int) -> dict[str, float]:
+        """A round of a phase, and one more step; returns its figures."""
+        figures = phase.run(index)
+        self.step_count += 1
+        return figures
 
     def current_phase(self) -> tuple[Phase, int]:
         """Where the run is.
@@ -140,7 +156,7 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         """
         self.weights = Weights(self.weights.version + 1, {**self.weights.nets, **nets})
         changed = Weights(self.weights.version, nets)
-        broadcast(self.env_runner_group, changed, self.config.rollout_timeout_seconds)
+        self._births |= broadcast(self.env_runner_group, changed, self.config.rollout_timeout_seconds)
 
     def collect(self, call: Callable[[Any, int], Any], num_shards: int) -> list[Any]:
         """Shards of a round from the runners.
@@ -156,7 +172,8 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
             self.env_runner_group,
             call,
             num_shards,
-            restore=lambda: (self.restore_env_runners(self.env_runner_group), None)[1],
+            restore=self._refresh_runners,
+            on_late=self._count_timeout,
             timeout_seconds=self.config.rollout_timeout_seconds,
         )
 
@@ -208,10 +225,19 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         """
         restored: list[int] = env_runner_group.probe_unhealthy_env_runners()
         if restored:
-            self.num_runner_restarts += len(restored)
-            logging.getLogger(__name__).warning("rollout runners %s died and were restarted", restored)
-            broadcast(env_runner_group, self.weights, self.config.rollout_timeout_seconds)
+            _logger.warning("rollout runners %s died and were restarted", restored)
+            self._births |= broadcast(env_runner_group, self.weights, self.config.rollout_timeout_seconds)
         return restored
+
+    def _refresh_runners(self) -> None:
+        """Bring dead runners back, and give all the weights: Ray may have restarted one that RLlib never missed."""
+        is_sent = bool(self.restore_env_runners(self.env_runner_group))
+        if not is_sent and self.env_runner_group.num_healthy_remote_env_runners():
+            self._births |= broadcast(self.env_runner_group, self.weights, self.config.rollout_timeout_seconds)
+
+    def _count_timeout(self) -> None:
+        """One more runner that was ended because it took too long."""
+        self.num_runner_timeouts += 1
 
     def cleanup(self) -> None:
         """Stop all workers of this algorithm; RLlib calls it from `stop()`."""
@@ -238,6 +264,25 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         """No folder in ~/ray_results outside Tune: `rlgan train` has a run directory of its own."""
         if self._storage is not None:
             super()._setup_logdir()
+
+
+def why_none_started(algorithm: Any, error: Exception) -> str:
+    """What a runner says that died in its constructor.
+
+    Args:
+        algorithm: half set up.
+        error: what RLlib raised.
+
+    Returns:
+        The worker's traceback, or what is known instead.
+    """
+    group = getattr(algorithm, "env_runner_group", None)
+    for actor in group._worker_manager.actors().values() if group is not None else ():
+        try:
+            ray.get(actor.ping.remote(), timeout=30)
+        except ray.exceptions.RayError as death:
+            return f"their constructor failed or their process ended; the first of them said:\n{death}"
+    return f"{type(error).__name__}: {error}"
 
 
 def ensure_ray(required_cpus: float) -> None:

@@ -29,7 +29,11 @@ class Weights:
     nets: dict[str, StateDict]
 
 
-def broadcast(group: EnvRunnerGroup, weights: Weights, timeout_seconds: float) -> None:
+Birth = tuple[int, int]
+"""Process number and time of birth of a runner."""
+
+
+def broadcast(group: EnvRunnerGroup, weights: Weights, timeout_seconds: float) -> set[Birth]:
     """Set the weights on every runner, and wait until each has them.
 
     Args:
@@ -37,17 +41,21 @@ def broadcast(group: EnvRunnerGroup, weights: Weights, timeout_seconds: float) -
         weights: what to set.
         timeout_seconds: how long to wait for all.
 
+    Returns:
+        Who took them; none where the driver rolls out itself.
+
     Raises:
         WorkerError: if no runner took the weights, or one of them failed to.
     """
     if group.num_remote_env_runners() == 0:
         group.local_env_runner.set_weights(weights)
-        return
+        return set()
     reference = ray.put(weights)
 
-    def set_weights(runner: Any) -> int:
-        version: int = runner.set_weights(ray.get(reference))
-        return version
+    def set_weights(runner: Any) -> Birth:
+        runner.set_weights(ray.get(reference))
+        birth: Birth = runner.birth
+        return birth
 
     answers = group.foreach_env_runner(
         guarded(set_weights, "a rollout runner"), local_env_runner=False, timeout_seconds=timeout_seconds
@@ -57,3 +65,4 @@ def broadcast(group: EnvRunnerGroup, weights: Weights, timeout_seconds: float) -
             raise_failure(answer)
     if not answers:
         raise WorkerError(f"no rollout runner took weights version {weights.version} within {timeout_seconds:g} s.")
+    return set(answers)

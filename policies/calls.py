@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ray.rllib.core.learner.learner_group import LearnerGroup
 
-from rlgan.errors import RlganError, WorkerError
+from rlgan.errors import LostLearnerError, RlganError, WorkerError
 
 T = TypeVar("T")
 
@@ -82,19 +82,16 @@ def on_learners(group: LearnerGroup, call: Callable[[Any], T], name: str) -> lis
         One result a learner, in rank order.
 
     Raises:
-        WorkerError: if a learner died or failed with an unexpected exception.
+        LostLearnerError: if a learner died, now or earlier; the failures of others are then only what follows from it.
     """
     answers = list(group.foreach_learner(guarded(call, f"the {name} learner")))
-    results: list[T] = []
-    for answer in answers:
-        if not answer.ok:
-            raise WorkerError(f"the {name} learner died: {answer.get()}. Resume from the last checkpoint.")
-        result = answer.get()
+    num_alive = sum(answer.ok for answer in answers)
+    if num_alive < max(1, len(group)):
+        raise LostLearnerError(f"a {name} learner died ({num_alive} of {max(1, len(group))} are left).")
+    results = [answer.get() for answer in answers]
+    for result in results:
         if isinstance(result, Failure):
             raise_failure(result)
-        results.append(result)
-    if not results:
-        raise WorkerError(f"no {name} learner answered: it died earlier. Resume from the last checkpoint.")
     return results
 
 

@@ -31,6 +31,7 @@ class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
         data_space: what an example is, such as a `TokenSpace`; known once the corpus has been read.
         num_discriminator_learners: learner processes of the discriminator; 0 is the driver process.
         rollout_timeout_seconds: how long one shard of a round may take.
+        max_learner_restarts: how often learner processes that die are started again before the run is given up.
     """
 
     system: ClassVar[str]
@@ -55,6 +56,7 @@ class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
         self.data_space: Any = None
         self.num_discriminator_learners = 0
         self.rollout_timeout_seconds = 600.0
+        self.max_learner_restarts = 10
         self.seed = 0
         self.env_runner_cls = self.runner_class
         self.num_env_runners = 0

@@ -19,7 +19,7 @@ from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from torch import Tensor
 
-from rlgan.errors import WorkerError
+from rlgan.errors import LostLearnerError
 from rlgan.policies.broadcast import StateDict
 from rlgan.policies.calls import Failure, add_parts, from_first_learner, guarded, raise_failure
 from rlgan.policies.learner import AdversarialLearner
@@ -182,13 +182,13 @@ class DiscriminatorGroup:
             Its figures; None where it was finished before a checkpoint that this run was resumed from.
 
         Raises:
-            WorkerError: if a learner died.
+            LostLearnerError: if a learner died.
         """
         pending, self._pending = self._pending or [], None
         try:
             fits = [ray.get(one) if isinstance(one, ray.ObjectRef) else one for one in pending]
         except ray.exceptions.RayError as error:
-            raise WorkerError(f"a discriminator learner died: {error}. Resume from the last checkpoint.") from error
+            raise LostLearnerError("a discriminator learner died while it retrained.") from error
         for fit in fits:
             if isinstance(fit, Failure):
                 raise_failure(fit)

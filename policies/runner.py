@@ -4,6 +4,8 @@ What it computes is a plain function of (weights, seed, number of sequences): it
 runner, another runner, or the driver itself gives the same batch for the same shard.
 """
 
+import os
+import time
 from typing import Any
 
 import gymnasium
@@ -13,7 +15,7 @@ from ray.rllib.env import INPUT_ENV_SPACES
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.checkpoints import Checkpointable
 
-from rlgan.errors import WorkerError
+from rlgan.errors import StaleRunnerError
 from rlgan.policies.broadcast import Weights
 
 
@@ -23,6 +25,7 @@ class BatchRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
     Attributes:
         nets: modules by name, in evaluation mode.
         weights_version: version of their weights; -1 before the first broadcast.
+        birth: which process this is, and since when; a restarted runner has another one.
     """
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
@@ -34,6 +37,7 @@ class BatchRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
             name: net.to(self.device).eval() for name, net in self.build_nets().items()
         }
         self.weights_version = -1
+        self.birth = (os.getpid(), time.time_ns())
 
     def build_nets(self) -> dict[str, torch.nn.Module]:
         """The nets this runner needs, with any weights: the first broadcast replaces them.
@@ -64,10 +68,10 @@ class BatchRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
             version: the version the driver has sent out last.
 
         Raises:
-            WorkerError: if this runner has another one.
+            StaleRunnerError: if this runner has another one.
         """
         if self.weights_version != version:
-            raise WorkerError(
+            raise StaleRunnerError(
                 f"a rollout runner has weights version {self.weights_version}, the round needs {version}."
             )
 

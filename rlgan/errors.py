@@ -41,3 +41,11 @@ class WorkerError(RlganError):
     """More worker failures than the run may bear."""
 
     exit_code = 7
+
+
+class LostLearnerError(WorkerError):
+    """A learner process died."""
+
+
+class StaleRunnerError(WorkerError):
+    """A rollout runner has other weights than the round needs, as one that was restarted a moment ago."""
