@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
@@ -23,6 +23,7 @@ from rlgan.launch.run_config import WorkerConfig
 WORKERS_PER_CORE = 4
 WORKER_BYTES = 500 * 2**20
 """Resident memory of a rollout or learner process (490 MB measured, facts/ray.md)."""
+_WATCH_SECONDS = 5.0
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
@@ -93,7 +94,8 @@ def ray_for(workers: WorkerConfig, required_cpus: float) -> Iterator[None]:
     try:
         _connect(workers.address, workers.connect_timeout)
         _wait_for_cpus(workers.address, required_cpus, workers.wait)
-        yield
+        with _head_watched(workers.address):
+            yield
     finally:
         ray.shutdown()
 
@@ -252,6 +254,52 @@ def _connect(address: str, timeout_seconds: float) -> None:
         ) from error
     finally:
         timer.cancel()
+
+
+@contextlib.contextmanager
+def _head_watched(address: str) -> Iterator[None]:
+    """End this process soon after the head of the cluster: Ray itself would wait a minute, then abort."""
+    import ray
+
+    is_over = threading.Event()
+
+    def give_up() -> None:
+        if is_over.is_set():
+            return
+        sys.stderr.write(
+            f"rlgan: --address {address}: the head of the cluster does not answer any more. The last checkpoint is "
+            "intact: go on with --resume auto on a cluster that lives.\n"
+        )
+        sys.stderr.flush()
+        os._exit(ClusterError.exit_code)
+
+    gcs = ray.get_runtime_context().gcs_address
+    threading.Thread(target=watch_head, args=(gcs, is_over, give_up), daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()
+
+
+def watch_head(gcs: str, is_over: threading.Event, give_up: Callable[[], None], misses: int = 5) -> None:
+    """Ask the head again and again whether it listens.
+
+    Args:
+        gcs: its HOST:PORT.
+        is_over: set when nobody needs the head any more.
+        give_up: called once, when it has not answered several times in a row.
+        misses: how many times.
+    """
+    missed = 0
+    while missed < misses:
+        if is_over.wait(_WATCH_SECONDS):
+            return
+        try:
+            require_listener(gcs, _WATCH_SECONDS)
+            missed = 0
+        except ClusterError:
+            missed += 1
+    give_up()
 
 
 def _wait_for_cpus(address: str, required: float, wait_seconds: float) -> None:

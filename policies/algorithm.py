@@ -29,6 +29,8 @@ from rlgan.policies.recovery import LearnerRecovery
 from rlgan.policies.rounds import Phase, RoundReport
 from rlgan.types import Source
 
+_PROBE_SECONDS = 1.0
+"""How long a round waits for a runner that is gone while others are there; without any, RLlib's 30 s."""
 _logger = logging.getLogger(__name__)
 
 
@@ -52,6 +54,9 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
 
         Args:
             config: a validated configuration.
+
+        Raises:
+            WorkerError: if the rollout runners do not start.
         """
         self.source = self._given_source or config.load_source()
         config = config.copy(copy_frozen=False)
@@ -223,7 +228,8 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         Returns:
             The numbers of those that came back.
         """
-        restored: list[int] = env_runner_group.probe_unhealthy_env_runners()
+        is_urgent = env_runner_group.num_healthy_remote_env_runners() == 0
+        restored: list[int] = env_runner_group.probe_unhealthy_env_runners(None if is_urgent else _PROBE_SECONDS)
         if restored:
             _logger.warning("rollout runners %s died and were restarted", restored)
             self._births |= broadcast(env_runner_group, self.weights, self.config.rollout_timeout_seconds)

@@ -37,7 +37,7 @@ def collect_shards(
     num_shards: int,
     restore: Callable[[], None],
     timeout_seconds: float,
-    attempts: int = 4,
+    attempts: int = 10,
     on_late: Callable[[], None] | None = None,
 ) -> list[T]:
     """Every shard once, in order.
@@ -48,7 +48,7 @@ def collect_shards(
         num_shards: how many there are.
         restore: brings dead runners back and gives all the current weights; called between attempts.
         timeout_seconds: how long one shard may take.
-        attempts: how often missing shards are asked for.
+        attempts: how often missing shards are asked for; a runner that takes too long counts as three.
         on_late: called for every runner that was ended because it took too long.
 
     Returns:
@@ -60,9 +60,11 @@ def collect_shards(
     if group.num_remote_env_runners() == 0:
         return [call(group.local_env_runner, shard) for shard in range(num_shards)]
     done: dict[int, T] = {}
-    for attempt in range(attempts):
-        if attempt:
+    spent = 0
+    while spent < attempts:
+        if spent:
             restore()
+        spent += 1
         missing = [shard for shard in range(num_shards) if shard not in done]
         workers = group.healthy_env_runner_ids()
         for start in range(0, len(missing) if workers else 0, max(1, len(workers))):
@@ -83,6 +85,7 @@ def collect_shards(
                 asked = zip(workers, shards, strict=False)
                 for late in [worker for worker, shard in asked if shard not in done and worker in alive]:
                     end_runner(group, late, timeout_seconds)
+                    spent += 2
                     if on_late is not None:
                         on_late()
         if len(done) == num_shards:

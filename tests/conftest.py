@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+pytest_plugins = ["tests.fault_report"]
 _HOME = tempfile.TemporaryDirectory(prefix="rlgan-tests-")
 os.environ.update(
     HOME=_HOME.name,

@@ -105,6 +105,7 @@ def growing_cluster(monkeypatch):
         init=lambda **options: None,
         shutdown=lambda: None,
         cluster_resources=lambda: {"CPU": float(next(cpus))},
+        get_runtime_context=lambda: SimpleNamespace(gcs_address="h:1"),
     )
     monkeypatch.setitem(sys.modules, "ray", fake)
     monkeypatch.setattr(ray_session, "require_listener", lambda address, seconds: None)

@@ -108,10 +108,12 @@ def test_a_learner_lost_beside_a_busy_discriminator_ends_the_run() -> None:
 
 
 class CrashingRunner(SeqGANRunner):
-    """Cannot be built."""
+    """Cannot be built in a process of its own."""
 
     def build_nets(self) -> dict[str, torch.nn.Module]:
-        raise ZeroDivisionError("the nets of a test")
+        if self.worker_index:
+            raise ZeroDivisionError("the nets of a test")
+        return super().build_nets()
 
 
 def test_runners_that_cannot_be_built_end_the_run() -> None:
@@ -149,14 +151,15 @@ def test_a_hung_runner_is_ended_and_replaced(tmp_path: Path) -> None:
     undisturbed = final(tiny(rounds=4).env_runners(num_env_runners=2))
     algorithm = with_sleeper(tiny(rounds=4).env_runners(num_env_runners=2).rollouts(5.0), tmp_path / "slept", 10_000.0)
     started = time.monotonic()
-    algorithm.train()
-    assert time.monotonic() - started < 90
+    while algorithm.step_count < algorithm.total_steps:
+        algorithm.train()
+    assert time.monotonic() - started < 90 and algorithm.report.figures["rollout/worker_timeouts"] == 1
+    assert_equal(algorithm.checkpoint(), undisturbed)
+    while algorithm.report.figures["rollout/worker_restarts"] < 1 and time.monotonic() - started < 150:
+        algorithm.train()
     figures = algorithm.report.figures
     assert (figures["rollout/worker_timeouts"], figures["rollout/worker_restarts"]) == (1, 1)
     assert figures["rollout/workers_healthy"] == 2
-    while algorithm.step_count < algorithm.total_steps:
-        algorithm.train()
-    assert_equal(algorithm.checkpoint(), undisturbed)
     algorithm.stop()
 
 
@@ -167,6 +170,24 @@ def test_a_slow_runner_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "slept").exists()
     figures = algorithm.report.figures
     assert (figures["rollout/worker_timeouts"], figures["rollout/worker_restarts"]) == (0, 0)
+    algorithm.stop()
+
+
+def test_a_runner_killed_inside_a_rollout(tmp_path: Path) -> None:
+    undisturbed = final(tiny(rounds=4).env_runners(num_env_runners=2))
+    algorithm = trained(tiny(rounds=4).env_runners(num_env_runners=2), 3)
+    marker = tmp_path / "killed"
+    algorithm.env_runner_group.foreach_env_runner(
+        lambda runner: kill_in(runner, "rollout", marker) if runner.worker_index == 1 else None, local_env_runner=False
+    )
+    while algorithm.step_count < algorithm.total_steps:
+        algorithm.train()
+    assert marker.exists()
+    assert_equal(algorithm.checkpoint(), undisturbed)
+    started = time.monotonic()
+    while algorithm.report.figures["rollout/worker_restarts"] < 1 and time.monotonic() - started < 120:
+        algorithm.train()
+    assert algorithm.report.figures["rollout/worker_restarts"] == 1
     algorithm.stop()
 
 

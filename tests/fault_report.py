@@ -1,0 +1,96 @@
+"""Writes what the fault suite observed as JSON, and renders that as a table: `python tests/fault_report.py FILE`."""
+
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+try:
+    from tests.fault_rows import ROWS, rows_of
+except ImportError:  # called as a script
+    from fault_rows import ROWS, rows_of  # type: ignore[no-redef]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fault-report", default=None, help="write row, expected, observed, seconds of the faults as JSON"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the scoreboard, before `-m fault` selects."""
+    for item in items:
+        if rows_of(item.nodeid):
+            item.add_marker("fault")
+
+
+class Observations:
+    """What every test of the scoreboard did."""
+
+    def __init__(self) -> None:
+        self.tests: dict[str, dict[str, Any]] = {}
+
+    def add(self, report: pytest.TestReport) -> None:
+        if not rows_of(report.nodeid):
+            return
+        one = self.tests.setdefault(report.nodeid, {"observed": "passed", "seconds": 0.0})
+        one["seconds"] += report.duration
+        if report.outcome != "passed":
+            one["observed"] = report.outcome
+            one["message"] = str(report.longrepr).strip().splitlines()[-1][:300] if report.longrepr else ""
+
+    def summary(self) -> dict[str, Any]:
+        """One entry a row."""
+        rows = []
+        for name, row in ROWS.items():
+            tests = {address: one for address, one in self.tests.items() if name in rows_of(address)}
+            outcomes = {one["observed"] for one in tests.values()}
+            observed = "not run" if not tests else "failed" if "failed" in outcomes else "as expected"
+            if outcomes == {"skipped"}:
+                observed = "skipped"
+            seconds = round(sum(one["seconds"] for one in tests.values()), 1)
+            rows.append(
+                {
+                    "row": name,
+                    "fault": row.fault,
+                    "expected": row.expected,
+                    "observed": observed,
+                    "seconds": seconds,
+                    "tests": [{"test": address, **one} for address, one in sorted(tests.items())],
+                }
+            )
+        versions = {name: version(name) for name in ("rlgan", "ray", "torch")} | {"python": platform.python_version()}
+        return {"versions": versions, "rows": rows}
+
+
+_observations = Observations()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _observations.add(report)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = session.config.getoption("--fault-report")
+    if path is not None:
+        Path(path).write_text(json.dumps(_observations.summary(), indent=1), encoding="utf-8")
+
+
+def table(report: dict[str, Any]) -> str:
+    """The markdown table of a report."""
+    lines = ["| row | fault | expected | observed | tests | seconds |", "|---|---|---|---|---|---|"]
+    for row in report["rows"]:
+        cells = [row["row"], row["fault"], row["expected"], row["observed"], len(row["tests"]), row["seconds"]]
+        lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    total = sum(row["seconds"] for row in report["rows"])
+    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
+    return "\n".join([*lines, "", f"{total:.0f} s in all ({versions})"])
+
+
+if __name__ == "__main__":
+    print(table(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))

@@ -1,0 +1,239 @@
+"""The rows of the reliability scoreboard: the fault, what must happen, and the tests that show it.
+
+    python -m pytest -m "fault and (slow or not slow)" --fault-report rlgan-reliability.json     the fault suite
+    python tests/fault_report.py rlgan-reliability.json                                          its table, in markdown
+
+A row is shown by all tests whose address begins with one of its entries.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault.
+
+    Attributes:
+        fault: what happens.
+        expected: what must follow.
+        tests: beginnings of test addresses below tests/.
+    """
+
+    fault: str
+    expected: str
+    tests: tuple[str, ...]
+
+
+CORE, POLICIES, LAUNCH = "core/test_", "policies/test_", "launch/test_"
+
+ROWS = {
+    "R1": Row(
+        "a rollout runner is killed, between rounds or inside one",
+        "the round is complete; weights as undisturbed; restarts counted",
+        (f"{POLICIES}workers.py::test_a_killed_runner", f"{POLICIES}recovery.py::test_a_runner_"),
+    ),
+    "R2": Row(
+        "all rollout runners are killed at once",
+        "weights as undisturbed",
+        (f"{POLICIES}recovery.py::test_all_runners_killed",),
+    ),
+    "R3": Row(
+        "a runner's constructor raises",
+        "exit 7 within two minutes, with the traceback",
+        (f"{POLICIES}recovery.py::test_runners_that_cannot_be_built",),
+    ),
+    "R4": Row(
+        "a policy learner is killed, between or inside updates; again and again",
+        "the round is done again, weights as undisturbed; after max_learner_restarts exit 7",
+        (
+            f"{POLICIES}recovery.py::test_a_killed_learner_costs_a_round_and_no_figure[policy",
+            f"{POLICIES}recovery.py::test_a_learner_killed_in_the_middle_of_its_work[policy",
+            f"{POLICIES}recovery.py::test_one_of_two_learners",
+            f"{POLICIES}recovery.py::test_learners_that_die",
+            f"{POLICIES}recovery.py::test_a_learner_of_every_system",
+        ),
+    ),
+    "R5": Row(
+        "the discriminator's learner is killed, between or inside retraining",
+        "the same; with overlap exit 7 and the last checkpoint",
+        (
+            f"{POLICIES}recovery.py::test_a_killed_learner_costs_a_round_and_no_figure[discriminator",
+            f"{POLICIES}recovery.py::test_a_learner_killed_in_the_middle_of_its_work[discriminator",
+            f"{POLICIES}recovery.py::test_a_learner_lost_beside",
+        ),
+    ),
+    "R6": Row(
+        "a node with a rollout runner is lost",
+        "the run goes on; a new node is used",
+        (f"{POLICIES}nodes.py::test_a_node_with_a_runner",),
+    ),
+    "R7": Row(
+        "the node with the learners is lost",
+        "they start on another node; weights as undisturbed",
+        (f"{POLICIES}nodes.py::test_the_node_with_the_learners",),
+    ),
+    "R8": Row(
+        "the head of the cluster dies",
+        "exit 6 within a minute; the last checkpoint is whole",
+        (f"{LAUNCH}head.py::",),
+    ),
+    "R9": Row(
+        "a runner hangs",
+        "ended and replaced after rollout_timeout; weights as undisturbed",
+        (f"{POLICIES}recovery.py::test_a_hung_runner",),
+    ),
+    "R10": Row("a runner is slow", "left alone", (f"{POLICIES}recovery.py::test_a_slow_runner",)),
+    "R11": Row(
+        "SIGINT or SIGTERM to the driver or its group; a second signal",
+        "a checkpoint, exit 130 or 143, no process left; at once after the second",
+        (f"{LAUNCH}cli_train.py::test_a_signal", f"{LAUNCH}cli_train.py::test_a_second", f"{LAUNCH}interrupts.py::"),
+    ),
+    "R12": Row(
+        "SIGKILL at every file operation of a checkpoint, and 30 times at random",
+        "the newest whole checkpoint loads",
+        (f"{CORE}checkpoint_crash.py::test_a_writer", f"{CORE}checkpoint_crash.py::test_thirty"),
+    ),
+    "R13": Row(
+        "SIGKILL to the driver in the middle of a run",
+        "--resume auto goes on with no gap and no repeat",
+        (f"{LAUNCH}cli_train.py::test_killed_then_resumed",),
+    ),
+    "R14": Row(
+        "stop and resume",
+        "the same weights bit for bit",
+        (f"{LAUNCH}resume.py::test_a_run_resumed_from_any_round",),
+    ),
+    "R15": Row(
+        "the disk is full",
+        "the old checkpoint stays; three refusals in a row: exit 5",
+        (f"{CORE}checkpoint_crash.py::test_a_full_disk", f"{LAUNCH}training_run.py::test_a_disk"),
+    ),
+    "R16": Row(
+        "the run directory cannot be written",
+        "exit 2 before Ray starts",
+        (f"{LAUNCH}cli_directory.py::test_a_file", f"{LAUNCH}cli_directory.py::test_a_read_only"),
+    ),
+    "R17": Row(
+        "files of a checkpoint are cut, emptied, flipped, missing or added",
+        "named, the previous one is used; by name: exit 5",
+        (
+            f"{CORE}checkpoint_folder.py::test_damage",
+            f"{CORE}checkpoint_folder.py::test_extra",
+            f"{CORE}checkpoint_folder.py::test_no_flipped",
+            f"{LAUNCH}resume.py::test_a_damaged",
+        ),
+    ),
+    "R18": Row(
+        "pickles, hostile JSON, paths out of the folder, links",
+        "nothing runs; refused",
+        (
+            f"{CORE}checkpoint_folder.py::test_pickles",
+            f"{CORE}checkpoint_folder.py::test_names",
+            f"{CORE}checkpoint_folder.py::test_link",
+            f"{CORE}checkpoint_folder.py::test_hostile",
+            f"{CORE}checkpoint_folder.py::test_manifest",
+        ),
+    ),
+    "R19": Row("another schema", "refused, both versions named", (f"{CORE}checkpoint_folder.py::test_another_schema",)),
+    "R20": Row(
+        "another vocabulary or architecture on resume",
+        "exit 5, both named; nothing is half loaded",
+        (f"{LAUNCH}resume.py::test_another_architecture", f"{CORE}checkpoint_torch_state.py::test_"),
+    ),
+    "R21": Row(
+        "NaN or infinity in a reward, loss, gradient or weight",
+        "exit 4 in the same round, the last checkpoint is whole",
+        (
+            f"{LAUNCH}cli_train.py::test_a_non_finite",
+            f"{POLICIES}seqgan.py::test_a_nan",
+            f"{POLICIES}seqgan.py::test_non",
+        ),
+    ),
+    "R22": Row(
+        "all rewards are equal",
+        "no NaN; gen/frac_reward_zero_std is 1",
+        (f"{POLICIES}seqgan.py::test_equal_rewards", f"{LAUNCH}report.py::test_"),
+    ),
+    "R23": Row("no data, or less than a batch", "exit 3 with counts", (f"{LAUNCH}cli_data.py::",)),
+    "R24": Row(
+        "bytes that are no text",
+        "exit 3 with file, line and byte; or counted",
+        (f"{CORE}data_lines.py::test_bad", f"{CORE}data_lines.py::test_other_formats"),
+    ),
+    "R25": Row(
+        "BOM, CRLF, lone CR, no last newline, U+2028",
+        "the tokens of the clean file",
+        (f"{CORE}data_lines.py::test_same_texts", f"{CORE}data_lines.py::test_lines_are"),
+    ),
+    "R26": Row("NUL and control characters", "kept inside their line", (f"{CORE}data_lines.py::test_line_separator",)),
+    "R27": Row(
+        "a line of 10 MB; a million short lines",
+        "bounded memory, told",
+        (f"{CORE}data_lines.py::test_ten_megabyte", f"{CORE}data_text.py::test_a_million"),
+    ),
+    "R28": Row(
+        "the data changes or vanishes before a resume",
+        "exit 3 unless --allow-data-change",
+        (
+            f"{LAUNCH}resume.py::test_other_data",
+            f"{LAUNCH}resume.py::test_data",
+            f"{LAUNCH}resume.py::test_another_oracle",
+        ),
+    ),
+    "R29": Row("wrong options and settings", "exit 2, one line, nothing starts", (f"{LAUNCH}cli_config.py::",)),
+    "R30": Row(
+        "an address where nothing, nobody or something else answers",
+        "exit 6 in time",
+        (
+            f"{LAUNCH}cli_cluster.py::test_a_refused",
+            f"{LAUNCH}cli_cluster.py::test_no_",
+            f"{LAUNCH}cli_cluster.py::test_a_listener",
+            f"{LAUNCH}cli_cluster.py::test_the_connection",
+        ),
+    ),
+    "R31": Row(
+        "no token, or a wrong one",
+        "exit 6 with a hint; no token is printed",
+        (f"{LAUNCH}cli_cluster.py::test_a_cluster_whose_token", f"{LAUNCH}cli_cluster.py::test_a_cluster_with_tokens"),
+    ),
+    "R32": Row(
+        "more workers than there is room for",
+        "refused with numbers; --wait is bounded",
+        (
+            f"{LAUNCH}cli_cluster.py::test_more",
+            f"{LAUNCH}cli_cluster.py::test_a_cluster_without",
+            f"{LAUNCH}cli_cluster.py::test_a_cluster_that_is_too_small",
+            f"{LAUNCH}cli_cluster.py::test_waiting",
+        ),
+    ),
+    "R33": Row(
+        "two runs in one directory",
+        "the second exits 2; the lock of a killed run is free",
+        (f"{LAUNCH}cli_directory.py::test_a_second_run", f"{LAUNCH}cli_directory.py::test_the_lock"),
+    ),
+    "R34": Row(
+        "the TensorBoard directory vanishes or cannot be written",
+        "one warning, training goes on",
+        (f"{LAUNCH}tensorboard.py::test_a_directory",),
+    ),
+    "R35": Row(
+        "300 rounds",
+        "memory, open files and the object store do not grow",
+        (f"{LAUNCH}chaos.py::test_soak",),
+    ),
+    "R36": Row(
+        "a runner is killed every 3 s for a minute, then SIGTERM, then a resume",
+        "steps strictly increase; the last figures are those of an undisturbed run",
+        (f"{LAUNCH}chaos.py::test_chaos",),
+    ),
+}
+
+
+def rows_of(address: str) -> list[str]:
+    """The rows that a test shows.
+
+    Args:
+        address: of a test, such as tests/launch/test_resume.py::test_data_that_is_gone.
+    """
+    below = address.partition("tests/")[2] or address
+    return [name for name, row in ROWS.items() if below.startswith(row.tests)]

@@ -1,0 +1,72 @@
+"""The head of a cluster dies under a run: exit code 6 within a minute, and the last checkpoint is whole."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from rlgan.checkpoint import latest_checkpoint
+from rlgan.errors import ClusterError
+from rlgan.launch import ray_session
+
+HEAD = """
+import logging, os, psutil, sys, ray
+ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+gcs = [one.pid for one in psutil.Process().children(recursive=True) if "gcs_server" in one.name()]
+print(ray.get_runtime_context().gcs_address, gcs[0], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("workers", [[], ["--num-env-runners", "1"]], ids=["driver alone", "a runner"])
+def test_the_head_dies(workers, rlgan_process, tiny_words, tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HEAD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as head:
+        address, gcs = head.stdout.readline().split()
+        process = rlgan_process(
+            "train", "seqgan", *tiny_words, *workers, "--rounds", "100000", "--checkpoint-every", "5",
+            "--address", address, "--run-dir", "run",
+        )  # fmt: skip
+        for line in process.stdout:
+            if line.startswith("step 1") and "adversarial" in line and int(line.split()[1].split("/")[0]) > 10:
+                break
+        os.kill(int(gcs), signal.SIGKILL)
+        started = time.monotonic()
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 6 and time.monotonic() - started < 60, (process.returncode, out[-500:], err)
+        assert err.count("\n") == 1 and f"--address {address}: the head of the cluster does not answer any more" in err
+        assert "--resume auto" in err
+        assert latest_checkpoint(tmp_path / "run" / "checkpoints").step >= 5
+        head.kill()
+
+
+def test_a_head_that_is_missed_for_a_moment_is_forgiven(monkeypatch):
+    answers = iter([True, False, False, True, False, False, False])
+    ended = []
+
+    def ask(address, seconds):
+        if not next(answers):
+            raise ClusterError("refused")
+
+    monkeypatch.setattr(ray_session, "require_listener", ask)
+    monkeypatch.setattr(ray_session, "_WATCH_SECONDS", 0.0)
+    ray_session.watch_head("h:1", threading.Event(), lambda: ended.append(1), misses=3)
+    assert ended == [1] and next(answers, None) is None
+
+
+def test_a_run_that_is_over_needs_no_head(monkeypatch):
+    monkeypatch.setattr(ray_session, "require_listener", lambda *_: pytest.fail("nobody is asked"))
+    is_over = threading.Event()
+    is_over.set()
+    ray_session.watch_head("h:1", is_over, lambda: pytest.fail("nobody is ended"))
