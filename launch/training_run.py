@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from rlgan.checkpoint import Checkpoint, save_checkpoint
-from rlgan.errors import CheckpointError, RlganError
+from rlgan.errors import CheckpointError, NonFiniteError, RlganError
 from rlgan.launch.history import History, HistoryEntry
 from rlgan.launch.interrupts import Interrupts
 from rlgan.launch.progress import Progress
@@ -19,6 +19,7 @@ from rlgan.seeding import derive_seed
 MAX_FAILED_SAVES = 3
 SAMPLES_SHOWN = 20
 GRID = "samples/grid"
+_NON_FINITE = "health/nonfinite_total"
 SHOW_EVERY = 10
 """Rounds between two looks at what a round made."""
 SNAPSHOT_SECONDS = 0.5
@@ -75,10 +76,14 @@ class TrainingRun:
         """One round and what is due after it."""
         self._is_whole = False
         judged_before = self.algorithm.weights.nets[self.algorithm.judged_net]
-        self.algorithm.train()
+        try:
+            self.algorithm.train()
+        except NonFiniteError:
+            self._log.evaluation(self.algorithm.step_count + 1, {_NON_FINITE: 1.0}, [])
+            raise
         self._is_whole = True
         report = self.algorithm.report
-        report.figures |= self._health
+        report.figures |= self._health | {_NON_FINITE: 0.0}
         self._health = {}
         self._history.append(HistoryEntry(report.step, report.phase, "round", report.seconds, report.figures))
         self._log.round(report, self._shown(report))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rlgan.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints
-from rlgan.errors import CheckpointError
+from rlgan.errors import CheckpointError, NonFiniteError
 from rlgan.launch import training_run as module
 from rlgan.launch.history import History
 from rlgan.launch.interrupts import Interrupts
@@ -28,6 +28,8 @@ PHASES = (("likelihood", 2), ("discriminator", 1), ("adversarial", 4))
 
 class CountingAlgorithm:
     """Rounds that count; in the discriminator's the generator stays the same object."""
+
+    judged_net = "generator"
 
     def __init__(self, during_round=lambda step: None) -> None:
         self.step_count, self.total_steps = 0, sum(rounds for _, rounds in PHASES)
@@ -154,6 +156,20 @@ def test_the_likelihood_model_is_kept(tmp_path, evaluated):
     with Interrupts() as interrupts:
         start(tmp_path, CountingAlgorithm(), interrupts)[0].run()
     assert safetensors.torch.load_file(tmp_path / "likelihood.safetensors")["w"].tolist() == [2.0]
+
+
+def test_a_round_with_a_nan_ends_the_run_and_is_counted(tmp_path, evaluated):
+    def fail(step):
+        if step == 5:
+            raise NonFiniteError("a loss is nan")
+
+    with Interrupts() as interrupts:
+        run, log = start(tmp_path, CountingAlgorithm(fail), interrupts)
+        with pytest.raises(NonFiniteError):
+            run.run()
+    assert log.calls[-1] == ("evaluation", (5, {"health/nonfinite_total": 1.0}, []))
+    rounds = [arguments[0].figures["health/nonfinite_total"] for name, arguments in log.calls if name == "round"]
+    assert rounds == [0.0] * 4 and steps_on_disk(tmp_path)[-1] == 3
 
 
 def test_a_signal_between_rounds_saves_the_step(tmp_path, evaluated, capsys):

@@ -1,8 +1,17 @@
 """A SeqGAN small enough to train in a second."""
 
+import time
 from typing import Any
 
-from rlgan.policies import SeqGANConfig
+from rlgan.policies import SeqGAN, SeqGANConfig
+
+
+def train_until_restarted(algorithm: SeqGAN, num_restarts: int, seconds: float = 120.0) -> dict[str, float]:
+    """Rounds until the runners that died are back; the figures of the last."""
+    started = time.monotonic()
+    while algorithm.report.figures["rollout/worker_restarts"] < num_restarts and time.monotonic() - started < seconds:
+        algorithm.train()
+    return algorithm.report.figures
 
 
 def tiny(**training: Any) -> SeqGANConfig:

@@ -13,7 +13,7 @@ from rlgan.errors import LostLearnerError, WorkerError
 from rlgan.policies import SeqGAN, SeqGANConfig
 from rlgan.policies.calls import on_learners
 from rlgan.policies.seqgan_workers import SeqGANRunner
-from tests.policies.conftest import tiny
+from tests.policies.conftest import tiny, train_until_restarted
 from tests.policies.test_seqgan import assert_equal, final, trained
 
 pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
@@ -155,9 +155,7 @@ def test_a_hung_runner_is_ended_and_replaced(tmp_path: Path) -> None:
         algorithm.train()
     assert time.monotonic() - started < 90 and algorithm.report.figures["rollout/worker_timeouts"] == 1
     assert_equal(algorithm.checkpoint(), undisturbed)
-    while algorithm.report.figures["rollout/worker_restarts"] < 1 and time.monotonic() - started < 150:
-        algorithm.train()
-    figures = algorithm.report.figures
+    figures = train_until_restarted(algorithm, 1)
     assert (figures["rollout/worker_timeouts"], figures["rollout/worker_restarts"]) == (1, 1)
     assert figures["rollout/workers_healthy"] == 2
     algorithm.stop()
@@ -184,10 +182,7 @@ def test_a_runner_killed_inside_a_rollout(tmp_path: Path) -> None:
         algorithm.train()
     assert marker.exists()
     assert_equal(algorithm.checkpoint(), undisturbed)
-    started = time.monotonic()
-    while algorithm.report.figures["rollout/worker_restarts"] < 1 and time.monotonic() - started < 120:
-        algorithm.train()
-    assert algorithm.report.figures["rollout/worker_restarts"] == 1
+    assert train_until_restarted(algorithm, 1)["rollout/worker_restarts"] == 1
     algorithm.stop()
 
 
