@@ -7,7 +7,6 @@ import ray
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from torch import Tensor
 
-from rlgan.errors import WorkerError
 from rlgan.policies.calls import Failure, guarded, raise_failure
 
 StateDict = dict[str, Tensor]
@@ -42,10 +41,8 @@ def broadcast(group: EnvRunnerGroup, weights: Weights, timeout_seconds: float) -
         timeout_seconds: how long to wait for all.
 
     Returns:
-        Who took them; none where the driver rolls out itself.
-
-    Raises:
-        WorkerError: if no runner took the weights, or one of them failed to.
+        Who took them; none where the driver rolls out itself. A runner that did not is found out when it is asked for a
+        shard: it is dead, late, or has other weights.
     """
     if group.num_remote_env_runners() == 0:
         group.local_env_runner.set_weights(weights)
@@ -63,6 +60,4 @@ def broadcast(group: EnvRunnerGroup, weights: Weights, timeout_seconds: float) -
     for answer in answers:
         if isinstance(answer, Failure):
             raise_failure(answer)
-    if not answers:
-        raise WorkerError(f"no rollout runner took weights version {weights.version} within {timeout_seconds:g} s.")
     return set(answers)

@@ -145,14 +145,14 @@ ROWS = {
         "exit 4 in the same round, the last checkpoint is whole",
         (
             f"{LAUNCH}cli_train.py::test_a_non_finite",
-            f"{POLICIES}seqgan.py::test_a_nan",
+            f"{LAUNCH}training_run.py::test_a_round_with_a_nan",
             f"{POLICIES}seqgan.py::test_non",
         ),
     ),
     "R22": Row(
         "all rewards are equal",
         "no NaN; gen/frac_reward_zero_std is 1",
-        (f"{POLICIES}seqgan.py::test_equal_rewards", f"{LAUNCH}report.py::test_"),
+        (f"{POLICIES}seqgan.py::test_controls_ignore", f"{POLICIES}seqgan.py::test_a_constant_reward"),
     ),
     "R23": Row("no data, or less than a batch", "exit 3 with counts", (f"{LAUNCH}cli_data.py::",)),
     "R24": Row(

@@ -12,12 +12,12 @@ import pytest
 from rlgan.checkpoint import latest_checkpoint
 from rlgan.errors import ClusterError
 from rlgan.launch import ray_session
+from tests.launch.test_chaos import children_named
 
 HEAD = """
-import logging, os, psutil, sys, ray
+import logging, sys, ray
 ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-gcs = [one.pid for one in psutil.Process().children(recursive=True) if "gcs_server" in one.name()]
-print(ray.get_runtime_context().gcs_address, gcs[0], flush=True)
+print(ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 """
 
@@ -33,7 +33,8 @@ def test_the_head_dies(workers, rlgan_process, tiny_words, tmp_path):
         stderr=subprocess.DEVNULL,
         text=True,
     ) as head:
-        address, gcs = head.stdout.readline().split()
+        address = head.stdout.readline().strip()
+        (gcs,) = children_named(head.pid, "gcs_server")
         process = rlgan_process(
             "train", "seqgan", *tiny_words, *workers, "--rounds", "100000", "--checkpoint-every", "5",
             "--address", address, "--run-dir", "run",
@@ -41,7 +42,7 @@ def test_the_head_dies(workers, rlgan_process, tiny_words, tmp_path):
         for line in process.stdout:
             if line.startswith("step 1") and "adversarial" in line and int(line.split()[1].split("/")[0]) > 10:
                 break
-        os.kill(int(gcs), signal.SIGKILL)
+        os.kill(gcs, signal.SIGKILL)
         started = time.monotonic()
         out, err = process.communicate(timeout=120)
         assert process.returncode == 6 and time.monotonic() - started < 60, (process.returncode, out[-500:], err)

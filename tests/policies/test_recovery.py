@@ -13,6 +13,7 @@ from rlgan.errors import LostLearnerError, WorkerError
 from rlgan.policies import SeqGAN, SeqGANConfig
 from rlgan.policies.calls import on_learners
 from rlgan.policies.seqgan_workers import SeqGANRunner
+from tests.policies import test_began, test_bgan, test_maskgan, test_ppgn
 from tests.policies.conftest import tiny, train_until_restarted
 from tests.policies.test_seqgan import assert_equal, final, trained
 
@@ -68,6 +69,22 @@ def test_a_learner_killed_in_the_middle_of_its_work(which: str, method: str, tmp
     while algorithm.step_count < algorithm.total_steps:
         algorithm.train()
     assert marker.exists() and algorithm.report.figures["health/learner_restarts"] == 1
+    assert_equal(algorithm.checkpoint(), undisturbed)
+    algorithm.stop()
+
+
+SYSTEMS = {"maskgan": test_maskgan.tiny, "bgan": test_bgan.tiny, "began": test_began.tiny, "ppgn": test_ppgn.tiny}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_learner_of_every_system(name: str) -> None:
+    undisturbed = final(SYSTEMS[name]())
+    algorithm = trained(SYSTEMS[name]().learners(num_learners=1), 1)
+    for step in range(1, algorithm.total_steps):
+        if step in {1, algorithm.total_steps - 1}:
+            os.kill(pids_of(algorithm.learner_group)[0], signal.SIGKILL)
+        algorithm.train()
+    assert algorithm.report.figures["health/learner_restarts"] == 2
     assert_equal(algorithm.checkpoint(), undisturbed)
     algorithm.stop()
 

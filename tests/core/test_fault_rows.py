@@ -1,0 +1,47 @@
+"""The scoreboard of faults: every row has tests that are there, and a failure of one cannot look like a success."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.fault_report import Observations, table
+from tests.fault_rows import ROWS, rows_of
+
+TESTS = Path(__file__).parents[1]
+
+
+def test_there_are_all_rows():
+    assert list(ROWS) == [f"R{number}" for number in range(1, 37)]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_entry_of_a_row_names_tests_that_are_there(name):
+    for entry in ROWS[name].tests:
+        file, _, beginning = entry.partition("::")
+        functions = re.findall(r"^def (test_\w+)", (TESTS / file).read_text(encoding="utf-8"), re.MULTILINE)
+        assert any(function.startswith(beginning.partition("[")[0]) for function in functions), entry
+
+
+def test_one_failure_fails_the_row():
+    seen = Observations()
+    address = "tests/policies/test_recovery.py::test_a_slow_runner_is_left_alone"
+    other = "tests/policies/test_recovery.py::test_a_hung_runner_is_ended_and_replaced"
+    assert (rows_of(address), rows_of(other), rows_of("tests/core/test_native.py::test_x")) == (["R10"], ["R9"], [])
+    for nodeid, outcome in ((address, "passed"), (address, "failed"), (other, "skipped")):
+        seen.add(SimpleNamespace(nodeid=nodeid, duration=1.5, outcome=outcome, longrepr="trace\nAssertionError: no"))
+    rows = {row["row"]: row for row in seen.summary()["rows"]}
+    assert (rows["R10"]["observed"], rows["R10"]["seconds"]) == ("failed", 3.0)
+    assert rows["R10"]["tests"][0]["message"] == "AssertionError: no"
+    assert (rows["R9"]["observed"], rows["R1"]["observed"]) == ("skipped", "not run")
+    assert "| R10 | a runner is slow | left alone | failed | 1 | 3.0 |" in table(seen.summary())
+
+
+def test_the_page_has_every_row():
+    page = TESTS.parent / "docs" / "reliability.md"
+    if not page.is_file():
+        pytest.skip("docs/ is not here: the package was installed alone")
+    text = page.read_text(encoding="utf-8")
+    for name, row in ROWS.items():
+        assert f"| {name} | {row.fault} | {row.expected} |" in text
