@@ -4,20 +4,19 @@
 
 6,000 images are trained on. The judge is of another architecture and never sees one of them: it learns from 4,000
 held-out images, shifted by up to two pixels, and is tested on the 6,000. Models whose nets are the same share them: the
-generator of PPGN-h, DGN-AM and Noiseless Joint is trained once a seed. 200 chains a row, 20 of every class. Trained
-nets and rows that are in OUTPUT are not made again, so that the work may be done in pieces (--seconds); every row is a
-line of OUTPUT/results.jsonl.
+generator of PPGN-h, DGN-AM and Noiseless Joint is trained once a seed, and so is the encoder of all. 200 chains a row,
+20 of every class. Trained nets and rows that are in OUTPUT are not made again, so that the work may be done in pieces
+(--seconds); every row is a line of OUTPUT/results.jsonl.
 """
 
 import argparse
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ray
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
@@ -25,9 +24,7 @@ from torch import Tensor, nn
 
 from rlgan.chain_requests import ChainConfig, ChainRequest, LabelRequest, run_chains, shards_of
 from rlgan.chains import ChainRecord
-from rlgan.checkpoint import latest_checkpoint, save_checkpoint
-from rlgan.data.image_config import ImageCorpusConfig
-from rlgan.data.image_source import load_image_source
+from rlgan.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from rlgan.launch.chain_model import load_chain_model
 from rlgan.launch.chain_pictures import recorded_steps, strip
 from rlgan.launch.image_judgement import as_picture
@@ -35,8 +32,9 @@ from rlgan.launch.pictures import write_png
 from rlgan.metrics.frechet import FeatureMoments
 from rlgan.metrics.images import nearest_distances, within_label_distance
 from rlgan.objectives.plug_and_play import label_log_probability, label_logit, released_label_log_probability
-from rlgan.plug_and_play import model_named
+from rlgan.plug_and_play import ENCODER, model_named
 from rlgan.policies import PPGNConfig
+from rlgan.policies.ppgn_workers import PPGNLearner
 from rlgan.seeding import torch_generator
 
 NUM_CHAINS, NUM_LABELS = 200, 10
@@ -123,30 +121,84 @@ def trained_judge(source: Any, path: Path, num_steps: int = 2500) -> JudgeNet:
     return net.eval().requires_grad_(False)
 
 
-def train(name: str, seed: int, data: Path, folder: Path, seconds: float) -> bool:
-    """Train a run from its newest checkpoint until it is done, or this process has used so many CPU-seconds."""
-    done = folder / "done.json"
+def train(name: str, seed: int, source: Any, folder: Path, seconds: float) -> bool:
+    """Train a run from its newest checkpoint until it is done, or this process has used so many CPU-seconds.
+
+    The rounds are those of `rlgan train ppgn`, done by a learner without Ray around it.
+    """
+    done, checkpoints = folder / "done.json", folder / "checkpoints"
     if done.exists():
         return True
     changes: dict[str, Any] = {"model": name, **TRAINED[name]}
-    config = PPGNConfig().data(data=data, held_out_fraction=HELD_OUT).training(**changes).debugging(seed=seed)
-    if not ray.is_initialized():
-        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
-    algorithm, checkpoints = config.build_algo(), folder / "checkpoints"
+    config = PPGNConfig().training(**changes).debugging(seed=seed)
+    config.data_space = source.space
+    config.observation_space, config.action_space = config.gym_spaces()
+    learner = PPGNLearner(config=config, module_spec=config.get_multi_rl_module_spec())
+    learner.build()
+    learner.set_real_data(source.train_NCHW, source.train_label_N)
     newest = latest_checkpoint(checkpoints) if checkpoints.exists() else None
+    twin = folder.parent / f"ppgn_h-{seed}"
+    progress = Progress(learner, config.hyperparameters)
     if newest is not None:
-        algorithm.restore_checkpoint(newest)
-    while algorithm.step_count < algorithm.total_steps and time.process_time() < seconds:
-        algorithm.train()
-        report = algorithm.report
-        if report.phase_round == report.phase_rounds:
-            print(f"{name} {seed}: {report.phase} {report.figures}", flush=True)
-    save_checkpoint(checkpoints, algorithm.checkpoint(), keep=2)
-    is_done = algorithm.step_count == algorithm.total_steps
-    if is_done:
-        done.write_text(json.dumps(report.figures))
-    algorithm.stop()
-    return bool(is_done)
+        learner.load_tensors({key.removeprefix("learner_"): group for key, group in newest.tensors.items()})
+        progress.step, progress.ratio = newest.step, newest.state["loss_ratio"]
+    elif (twin / "done.json").exists():  # with the same seed the first phase would end with these very weights
+        learner.encoder.net.load_state_dict(load_chain_model(twin).nets[ENCODER].net.state_dict())
+        learner.standardise()
+        progress.step = config.hyperparameters.encoder_rounds
+    while not progress.is_done and time.process_time() < seconds:
+        progress.round(name, seed)
+    save_checkpoint(checkpoints, progress.checkpoint(config), keep=2)
+    if progress.is_done:
+        done.write_text(json.dumps(progress.figures))
+    return progress.is_done
+
+
+class Progress:
+    """Where the phases of a learner are."""
+
+    def __init__(self, learner: PPGNLearner, settings: Any) -> None:
+        self.learner, self.settings, self.step = learner, settings, 0
+        self.ratio: float | None = None
+        self.figures: dict[str, dict[str, float]] = {}
+        model = settings.plug_and_play
+        counts = {
+            "encoder": settings.encoder_rounds,
+            "generator": settings.rounds * model.has_generator,
+            "denoiser": settings.denoiser_rounds * model.has_denoiser,
+            "classifier": settings.classifier_rounds,
+        }
+        self.rounds = [(phase, index, count) for phase, count in counts.items() for index in range(count)]
+
+    @property
+    def is_done(self) -> bool:
+        return self.step == len(self.rounds)
+
+    def round(self, name: str, seed: int) -> None:
+        """The next round."""
+        phase, index, count = self.rounds[self.step]
+        if phase == "generator":
+            done = self.learner.generator_round(index, count, self.ratio)
+            self.ratio, figures = done.loss_ratio, done.figures
+        elif phase == "denoiser":
+            figures = self.learner.denoiser_round(index, count)
+        else:
+            figures = self.learner.classifier_round(phase, index, count)
+        if phase == "encoder" and index + 1 == count:
+            self.learner.standardise()
+        if index + 1 == count:
+            self.figures[phase] = figures
+            print(f"{name} {seed}: {phase} {figures}", flush=True)
+        self.step += 1
+
+    def checkpoint(self, config: PPGNConfig) -> Checkpoint:
+        """As the algorithm writes it."""
+        tensors = self.learner.tensors()
+        published = {f"published_{name}": tensors[name] for name in config.chain_nets()}
+        state = {"system": "ppgn", "space": asdict(config.space), "loss_ratio": self.ratio,
+                 "label_names": [str(label) for label in range(NUM_LABELS)]}  # fmt: skip
+        groups = {f"learner_{name}": group for name, group in tensors.items()} | published
+        return Checkpoint(self.step, groups, state, config.to_yaml(), None)
 
 
 class Bench:
@@ -236,7 +288,7 @@ def main() -> None:
     torch.set_num_threads(1)
     output = arguments.output
     output.mkdir(parents=True, exist_ok=True)
-    source = load_image_source(ImageCorpusConfig(data=arguments.data, held_out_fraction=HELD_OUT))
+    source = PPGNConfig().data(data=arguments.data, held_out_fraction=HELD_OUT).load_source()
     bench = Bench(source, trained_judge(source, output / "judge.safetensors"))
     reference = [
         {"row": "training images (judge: not seen)", "seed": 0, "rule": {}, "figures": bench.training_figures()},
@@ -250,7 +302,7 @@ def main() -> None:
             if any((one["row"], one["seed"]) == (name, seed) for one in results):
                 continue
             folder = output / f"{ROWS[name].run}-{seed}"
-            is_done = train(ROWS[name].run, seed, arguments.data, folder, arguments.seconds)
+            is_done = train(ROWS[name].run, seed, source, folder, arguments.seconds)
             if not is_done or time.process_time() > arguments.seconds:
                 print(f"stopped at {name}, seed {seed}; run it again to go on")
                 return

@@ -40,7 +40,7 @@ def quick() -> PPGNRun:
     Returns:
         The default of `rlgan train ppgn`.
     """
-    return PPGNRun(log=LogConfig(eval_every=0, eval_samples=200))
+    return PPGNRun(training=PPGNHyperparameters(model="ppgn_h"), log=LogConfig(eval_every=0, eval_samples=200))
 
 
 def paper() -> PPGNRun:
