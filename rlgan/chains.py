@@ -13,7 +13,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from rlgan.objectives.plug_and_play import plug_and_play_direction
 from rlgan.seeding import torch_generator
 from rlgan.types import Condition
 
@@ -248,20 +247,6 @@ def start_states(shape: Sequence[int], chain_numbers: Sequence[int], seed: int) 
     """
     randoms = [torch_generator(seed, "chain start", number) for number in chain_numbers]
     return torch.stack([torch.randn(*shape, generator=random) for random in randoms])
-
-
-def direction_of(place: Place, noise_N: Tensor, multipliers: tuple[float, float, float]) -> Tensor:
-    """eps1 times the prior, eps2 times the condition, eps3 times the noise.
-
-    Args:
-        place: where the chains stand.
-        noise_N: [N, ...] standard normal.
-        multipliers: eps1, eps2, eps3.
-
-    Returns:
-        [N, ...] the sum.
-    """
-    return plug_and_play_direction(place.prior_N, place.gradient_N, noise_N, multipliers)
 
 
 def _chosen(is_taken_N: Tensor, new: Place, old: Place) -> Place:

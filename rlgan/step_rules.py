@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rlgan.chains import Place, direction_of
+from rlgan.chains import Place
 from rlgan.objectives.plug_and_play import (
     decaying_step_size,
     langevin_log_proposal,
     langevin_step,
     metropolis_log_acceptance,
+    plug_and_play_direction,
     plug_and_play_step,
     released_step,
 )
@@ -70,7 +71,8 @@ class ReleasedRule:
     def propose(self, place: Place, noise_N: Tensor, step: int) -> Tensor:
         """See `released_step`."""
         del step
-        direction_N = direction_of(place, noise_N, (self.eps1, self.eps2, self.eps3))
+        multipliers = (self.eps1, self.eps2, self.eps3)
+        direction_N = plug_and_play_direction(place.prior_N, place.gradient_N, noise_N, multipliers)
         return released_step(place.state_N, direction_N, self.step_size, self.highest)
 
     def log_acceptance(self, place: Place, proposed: Place, step: int) -> None:

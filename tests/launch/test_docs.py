@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["docs/getting_started.md", "docs/maskgan.md", "docs/bgan.md", "docs/began.md"]
+PAGES = ["docs/getting_started.md", "docs/maskgan.md", "docs/bgan.md", "docs/began.md", "docs/ppgn.md"]
 
 
 def commands(page: str) -> list[str]:

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from rlgan.chain_requests import ChainRequest, LabelRequest
+from rlgan.chains import Chain, start_states
+from rlgan.conditions import LabelCondition
 from rlgan.errors import CheckpointError, ConfigError, DataError, NonFiniteError, WorkerError
 from rlgan.plug_and_play import MODELS
 from rlgan.policies import PPGNConfig
@@ -153,7 +155,29 @@ def test_all_learn_on_digits() -> None:
     assert rows["classifier"][-1]["classifier/accuracy"] > 0.7 > rows["classifier"][0]["classifier/accuracy"]
     assert rows["generator"][-1]["gen/image_error"] < 0.6 * rows["generator"][0]["gen/image_error"]
     assert rows["denoiser"][-1]["denoiser/loss"] < 0.6 * rows["denoiser"][0]["denoiser/loss"]
+    without_prior_it_is_fooled_and_without_condition_it_ignores_the_class(algorithm)
     algorithm.stop()
+
+
+def without_prior_it_is_fooled_and_without_condition_it_ignores_the_class(algorithm: Any) -> None:
+    """On pixels, eps1 = 0 satisfies the encoder with images that a second classifier does not take for the class.
+
+    With the generator and an eps1 a thousand times eps2, the class is that of the start: chance.
+    """
+    encoder, other = (algorithm.chain_net(name) for name in ("encoder", "classifier"))
+    wanted = torch.arange(40) % 10
+    start = start_states((1, 8, 8), range(40), 0)
+    pixels = Chain(lambda x: x, None, LabelCondition(encoder, wanted), PlugAndPlayRule(0.0, 1.0, 0.0))
+    image = pixels.run(start, range(40), 60, 0, [60]).image_TNCHW[-1]
+    accuracy = [float((net(image).argmax(dim=1) == wanted).float().mean()) for net in (encoder, other)]
+    assert accuracy[0] > 0.95 and accuracy[1] < 0.7, accuracy
+    labels = LabelRequest(tuple(range(10)))
+    shares = {}
+    for eps1, eps2 in [(0.5, 0.5), (0.5, 0.0005)]:
+        asked = ChainRequest(labels, PlugAndPlayRule(eps1, eps2, 0.3, quiet_from=36), 40, 0, (40,))
+        image = algorithm.run_chains(asked, 40).image_TNCHW[-1]
+        shares[eps2] = float((encoder(image).argmax(dim=1) == wanted).float().mean())
+    assert shares[0.5] > 0.85 and shares[0.0005] < 0.35, shares
 
 
 def test_what_cannot_work_is_refused() -> None:
