@@ -167,17 +167,17 @@ def without_prior_it_is_fooled_and_without_condition_it_ignores_the_class(algori
     encoder, other = (algorithm.chain_net(name) for name in ("encoder", "classifier"))
     wanted = torch.arange(40) % 10
     start = start_states((1, 8, 8), range(40), 0)
-    pixels = Chain(lambda x: x, None, LabelCondition(encoder, wanted), PlugAndPlayRule(0.0, 1.0, 0.0))
+    pixels = Chain(lambda x: x, None, LabelCondition(encoder, wanted), PlugAndPlayRule(0.0, 0.1, 0.0))
     image = pixels.run(start, range(40), 60, 0, [60]).image_TNCHW[-1]
     accuracy = [float((net(image).argmax(dim=1) == wanted).float().mean()) for net in (encoder, other)]
-    assert accuracy[0] > 0.95 and accuracy[1] < 0.7, accuracy
+    assert accuracy[0] > 0.95 and accuracy[1] < 0.5, accuracy
     labels = LabelRequest(tuple(range(10)))
     shares = {}
     for eps1, eps2 in [(0.5, 0.5), (0.5, 0.0005)]:
         asked = ChainRequest(labels, PlugAndPlayRule(eps1, eps2, 0.3, quiet_from=36), 40, 0, (40,))
         image = algorithm.run_chains(asked, 40).image_TNCHW[-1]
         shares[eps2] = float((encoder(image).argmax(dim=1) == wanted).float().mean())
-    assert shares[0.5] > 0.85 and shares[0.0005] < 0.35, shares
+    assert shares[0.5] > 0.55 and shares[0.0005] < 0.3, shares
 
 
 def test_what_cannot_work_is_refused() -> None:
