@@ -4,6 +4,7 @@ A shard is a pure function of its number, so a lost one is simply asked for agai
 """
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,6 +16,11 @@ from rlgan.policies.calls import Failure, guarded, raise_failure
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
+_PAUSE_SECONDS = 0.5
+_PATIENCE_SECONDS = 180.0
+"""How long a collection waits for runners while no shard comes in: Ray starts one again in seconds, if it can."""
+_MAX_LATE = 3
+"""How many runners may take too long in one collection."""
 
 
 def split_evenly(total: int, parts: int) -> list[int]:
@@ -37,7 +43,6 @@ def collect_shards(
     num_shards: int,
     restore: Callable[[], None],
     timeout_seconds: float,
-    attempts: int = 10,
     on_late: Callable[[], None] | None = None,
 ) -> list[T]:
     """Every shard once, in order.
@@ -48,52 +53,69 @@ def collect_shards(
         num_shards: how many there are.
         restore: brings dead runners back and gives all the current weights; called between attempts.
         timeout_seconds: how long one shard may take.
-        attempts: how often missing shards are asked for; a runner that takes too long counts as three.
         on_late: called for every runner that was ended because it took too long.
 
     Returns:
         The shards, in the order of their numbers.
 
     Raises:
-        WorkerError: if shards are still missing after all attempts.
+        WorkerError: if no shard came in for a while, or too many runners took too long.
     """
     if group.num_remote_env_runners() == 0:
         return [call(group.local_env_runner, shard) for shard in range(num_shards)]
     done: dict[int, T] = {}
-    spent = 0
-    while spent < attempts:
-        if spent:
-            restore()
-        spent += 1
+    num_late, waited = 0, 0.0
+    while True:
         missing = [shard for shard in range(num_shards) if shard not in done]
-        workers = group.healthy_env_runner_ids()
-        for start in range(0, len(missing) if workers else 0, max(1, len(workers))):
-            shards = missing[start : start + len(workers)]
-            answers = group.foreach_env_runner(
-                [_numbered(call, shard) for shard in shards],
-                local_env_runner=False,
-                remote_worker_ids=workers[: len(shards)],
-                timeout_seconds=timeout_seconds,
-            )
-            for answer in answers:
-                if not isinstance(answer, Failure):
-                    done[answer[0]] = answer[1]
-                elif not isinstance(answer.error, StaleRunnerError):
-                    raise_failure(answer)
-            if len(answers) < len(shards):  # the dead are no longer among the healthy, so that the others are late
-                alive = set(group.healthy_env_runner_ids())
-                asked = zip(workers, shards, strict=False)
-                for late in [worker for worker, shard in asked if shard not in done and worker in alive]:
-                    end_runner(group, late, timeout_seconds)
-                    spent += 2
-                    if on_late is not None:
-                        on_late()
+        came, late = _ask_once(group, call, missing, timeout_seconds)
+        done |= came
         if len(done) == num_shards:
             return [done[shard] for shard in range(num_shards)]
-    raise WorkerError(
-        f"{num_shards - len(done)} of {num_shards} rollout shards are missing after {attempts} attempts: runners die, "
-        f"or take longer than rollout_timeout_seconds = {timeout_seconds:g}. The last checkpoint is intact."
-    )
+        for number in late:
+            end_runner(group, number, timeout_seconds)
+            if on_late is not None:
+                on_late()
+        num_late, waited = num_late + len(late), 0.0 if came else waited
+        if num_late > _MAX_LATE or waited > _PATIENCE_SECONDS:
+            raise WorkerError(
+                f"{num_shards - len(done)} of {num_shards} rollout shards are missing: runners die or take longer than "
+                f"rollout_timeout_seconds = {timeout_seconds:g} ({num_late} did). The last checkpoint is intact."
+            )
+        started = time.monotonic()
+        time.sleep(_PAUSE_SECONDS)
+        restore()
+        waited += time.monotonic() - started
+
+
+def _ask_once(
+    group: EnvRunnerGroup, call: Callable[[Any, int], T], missing: list[int], timeout_seconds: float
+) -> tuple[dict[int, T], list[int]]:
+    """The missing shards that the runners which seem alive give, and the runners that live and took too long."""
+    came: dict[int, T] = {}
+    late: list[int] = []
+    workers = group.healthy_env_runner_ids()
+    for start in range(0, len(missing) if workers else 0, max(1, len(workers))):
+        shards = missing[start : start + len(workers)]
+        asked = [(worker, shard) for worker, shard in zip(workers, shards, strict=False) if worker not in late]
+        answers = group.foreach_env_runner(
+            [_numbered(call, shard) for _, shard in asked],
+            local_env_runner=False,
+            remote_worker_ids=[worker for worker, _ in asked],
+            timeout_seconds=timeout_seconds,
+        )
+        stale = 0
+        for answer in answers:
+            if not isinstance(answer, Failure):
+                came[answer[0]] = answer[1]
+            elif isinstance(answer.error, StaleRunnerError):
+                stale += 1
+            else:
+                raise_failure(answer)
+        if len(answers) < len(asked):  # the dead are no longer among the healthy: of the others, some are late
+            alive = set(group.healthy_env_runner_ids())
+            silent = [worker for worker, shard in asked if shard not in came and worker in alive]
+            late += silent if not stale else []  # a stale one has answered: the next attempt tells them apart
+    return came, late
 
 
 def end_runner(group: EnvRunnerGroup, number: int, timeout_seconds: float) -> None:
