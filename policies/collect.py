@@ -19,6 +19,8 @@ _logger = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
 _PATIENCE_SECONDS = 180.0
 """How long a collection waits for runners while no shard comes in: Ray starts one again in seconds, if it can."""
+_MAX_STALE = 5
+"""How many times in a row a runner may have other weights than it was sent: once when Ray has just restarted it."""
 _MAX_LATE = 3
 """How many runners may take too long in one collection."""
 
@@ -59,15 +61,16 @@ def collect_shards(
         The shards, in the order of their numbers.
 
     Raises:
-        WorkerError: if no shard came in for a while, or too many runners took too long.
+        WorkerError: if no shard came in for a while, or too many runners took too long; StaleRunnerError if one has
+            other weights again and again.
     """
     if group.num_remote_env_runners() == 0:
         return [call(group.local_env_runner, shard) for shard in range(num_shards)]
     done: dict[int, T] = {}
-    num_late, waited = 0, 0.0
+    num_late, num_stale, waited = 0, 0, 0.0
     while True:
         missing = [shard for shard in range(num_shards) if shard not in done]
-        came, late = _ask_once(group, call, missing, timeout_seconds)
+        came, late, stale = _ask_once(group, call, missing, timeout_seconds)
         done |= came
         if len(done) == num_shards:
             return [done[shard] for shard in range(num_shards)]
@@ -75,6 +78,9 @@ def collect_shards(
             end_runner(group, number, timeout_seconds)
             if on_late is not None:
                 on_late()
+        num_stale = num_stale + 1 if stale is not None else 0
+        if stale is not None and num_stale >= _MAX_STALE:
+            raise_failure(stale)
         num_late, waited = num_late + len(late), 0.0 if came else waited
         if num_late > _MAX_LATE or waited > _PATIENCE_SECONDS:
             raise WorkerError(
@@ -89,10 +95,11 @@ def collect_shards(
 
 def _ask_once(
     group: EnvRunnerGroup, call: Callable[[Any, int], T], missing: list[int], timeout_seconds: float
-) -> tuple[dict[int, T], list[int]]:
-    """The missing shards that the runners which seem alive give, and the runners that live and took too long."""
+) -> tuple[dict[int, T], list[int], Failure | None]:
+    """What the runners that seem alive give of the missing shards; who of them took too long; who had other weights."""
     came: dict[int, T] = {}
     late: list[int] = []
+    stale: Failure | None = None
     workers = group.healthy_env_runner_ids()
     for start in range(0, len(missing) if workers else 0, max(1, len(workers))):
         shards = missing[start : start + len(workers)]
@@ -103,19 +110,18 @@ def _ask_once(
             remote_worker_ids=[worker for worker, _ in asked],
             timeout_seconds=timeout_seconds,
         )
-        stale = 0
         for answer in answers:
             if not isinstance(answer, Failure):
                 came[answer[0]] = answer[1]
             elif isinstance(answer.error, StaleRunnerError):
-                stale += 1
+                stale = answer
             else:
                 raise_failure(answer)
         if len(answers) < len(asked):  # the dead are no longer among the healthy: of the others, some are late
             alive = set(group.healthy_env_runner_ids())
             silent = [worker for worker, shard in asked if shard not in came and worker in alive]
-            late += silent if not stale else []  # a stale one has answered: the next attempt tells them apart
-    return came, late
+            late += silent if stale is None else []  # a stale one has answered: the next attempt tells them apart
+    return came, late, stale
 
 
 def end_runner(group: EnvRunnerGroup, number: int, timeout_seconds: float) -> None:
