@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rlgan.errors import ClusterError, ConfigError, RlganError
 from rlgan.launch.options import OptionStyle, parse_options
-from rlgan.launch.ray_session import WORKER_BYTES, cores_here, free_bytes_here, ray_for, require_listener
+from rlgan.launch.ray_session import ray_for, require_listener
+from rlgan.launch.room import WORKER_BYTES, cores_here, free_bytes_here
 from rlgan.launch.run_config import WorkerConfig
 from rlgan.native import instruction_set
 
@@ -152,7 +153,7 @@ def _cluster(address: str, timeout_seconds: float) -> Finding:
 
     try:
         require_listener(address, timeout_seconds)
-        with ray_for(WorkerConfig(address=address, connect_timeout=timeout_seconds), 0.0):
+        with ray_for(WorkerConfig(address=address, connect_timeout=timeout_seconds), []):
             total, free = ray.cluster_resources(), ray.available_resources()
             nodes = sum(bool(node["Alive"]) for node in ray.nodes())
     except RlganError as error:

@@ -11,18 +11,15 @@ import socket
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import filelock
 
 from rlgan.errors import ClusterError
+from rlgan.launch.room import cores_here, require_local_room, require_room
 from rlgan.launch.run_config import WorkerConfig
 
-WORKERS_PER_CORE = 4
-WORKER_BYTES = 500 * 2**20
-"""Resident memory of a rollout or learner process (490 MB measured, facts/ray.md)."""
 _WATCH_SECONDS = 5.0
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -65,12 +62,12 @@ def quiet_ray() -> None:
 
 
 @contextlib.contextmanager
-def ray_for(workers: WorkerConfig, required_cpus: float) -> Iterator[None]:
+def ray_for(workers: WorkerConfig, bundles: Sequence[Mapping[str, float]]) -> Iterator[None]:
     """Ray while a run lasts. Only what was started here is stopped; a program that is connected already stays so.
 
     Args:
         workers: where, and how long to wait.
-        required_cpus: what the workers of the run ask for together.
+        bundles: what each worker process of the run asks for, such as {"CPU": 1.0, "GPU": 0.5}.
 
     Yields:
         Nothing; Ray is initialised.
@@ -82,10 +79,10 @@ def ray_for(workers: WorkerConfig, required_cpus: float) -> Iterator[None]:
         yield
         return
     if workers.address is None:
-        require_local_resources(math.ceil(required_cpus))
+        require_local_room(bundles)
         with ray_folder(_short_folder()) as folder:
             try:
-                _start_private_ray(math.ceil(required_cpus), folder)
+                _start_private_ray(math.ceil(sum(bundle.get("CPU", 0.0) for bundle in bundles)), folder)
                 yield
             finally:
                 ray.shutdown()
@@ -93,7 +90,7 @@ def ray_for(workers: WorkerConfig, required_cpus: float) -> Iterator[None]:
     require_listener(workers.address, workers.connect_timeout)
     try:
         _connect(workers.address, workers.connect_timeout)
-        _wait_for_cpus(workers.address, required_cpus, workers.wait)
+        require_room(workers, bundles)
         with _head_watched(workers.address):
             yield
     finally:
@@ -121,32 +118,6 @@ def ray_folder(parent: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def require_local_resources(num_workers: int, num_cores: int | None = None, free_bytes: int | None = None) -> None:
-    """Refuse more worker processes than this machine can bear.
-
-    Args:
-        num_workers: processes of one CPU each.
-        num_cores: of this machine; None: ask it.
-        free_bytes: its free memory; None: ask it.
-
-    Raises:
-        ClusterError: with the numbers.
-    """
-    num_cores = num_cores or cores_here()
-    free_bytes = free_bytes or free_bytes_here()
-    advice = "Ask for fewer --num-env-runners and learners, or give the --address of a larger cluster."
-    if num_workers > WORKERS_PER_CORE * num_cores:
-        raise ClusterError(
-            f"the run asks for {num_workers} worker processes; this machine has {num_cores} CPUs, enough for "
-            f"{WORKERS_PER_CORE * num_cores}. {advice}"
-        )
-    if free_bytes is not None and num_workers * WORKER_BYTES > free_bytes:
-        raise ClusterError(
-            f"the run asks for {num_workers} worker processes of about {WORKER_BYTES / 2**30:.1f} GiB each; this "
-            f"machine has {free_bytes / 2**30:.1f} GiB of free memory. {advice}"
-        )
-
-
 def require_listener(address: str, timeout_seconds: float) -> None:
     """Refuse an address where nothing answers, before Ray waits for it.
 
@@ -170,28 +141,6 @@ def require_listener(address: str, timeout_seconds: float) -> None:
             f"--address {address}: {problem} within {timeout_seconds:g} s. Is the head node up, and is this its port "
             "(`ray start --head --port=6379`)?"
         ) from None
-
-
-def cores_here() -> int:
-    """CPUs that this process may use.
-
-    Returns:
-        At least 1.
-    """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def free_bytes_here() -> int | None:
-    """Memory that new processes could have.
-
-    Returns:
-        Bytes on Linux; None elsewhere.
-    """
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return None
 
 
 def _bare(host: str) -> str:
@@ -300,20 +249,6 @@ def watch_head(gcs: str, is_over: threading.Event, give_up: Callable[[], None], 
         except ClusterError:
             missed += 1
     give_up()
-
-
-def _wait_for_cpus(address: str, required: float, wait_seconds: float) -> None:
-    """Until the cluster has the CPUs."""
-    import ray
-
-    deadline = time.monotonic() + wait_seconds
-    while (there := float(ray.cluster_resources().get("CPU", 0.0))) < required:
-        if time.monotonic() >= deadline:
-            raise ClusterError(
-                f"--address {address}: the run asks for {required:g} CPUs, the cluster has {there:g} (waited "
-                f"{wait_seconds:g} s). Ask for fewer workers, add nodes, or raise --wait."
-            )
-        time.sleep(min(1.0, wait_seconds))
 
 
 def _first_line(error: BaseException) -> str:

@@ -23,6 +23,18 @@ class WorkerConfig(BaseModel):
     num_discriminator_learners: int = Field(
         0, ge=0, le=1_000, description="Learner processes of the discriminator; 0: the driver process."
     )
+    num_cpus_per_env_runner: float = Field(
+        1.0, ge=0, le=1024, description="Logical CPUs of a rollout process; 0.5 puts two on a core."
+    )
+    num_gpus_per_env_runner: float = Field(
+        0.0, ge=0, le=64, description="GPUs of a rollout process; 0.25 lets four share one."
+    )
+    num_cpus_per_learner: float = Field(
+        1.0, ge=0, le=1024, description="Logical CPUs of a learner process, of the generator or the discriminator."
+    )
+    num_gpus_per_learner: float = Field(
+        0.0, ge=0, le=64, description="GPUs of a learner process; above 0 the learners compute on a GPU."
+    )
     rollout_timeout: float = Field(
         600.0, gt=0, le=1e6, description="Seconds a rollout may take before its process is given up."
     )
@@ -39,7 +51,8 @@ class WorkerConfig(BaseModel):
         0.0,
         ge=0,
         le=1e6,
-        description="Seconds to wait until the cluster has the CPUs this run asks for (default 0: give up at once).",
+        description="Seconds to wait until the cluster has room for the workers of this run (default 0: none for a "
+        "cluster that is too small, --connect-timeout for a busy one).",
     )
 
 
@@ -105,13 +118,18 @@ class RunConfig(BaseModel):
         config = self.algorithm_class()
         config.hyperparameters, config.corpus = self.training, self.data
         config.tokenizer_json = tokenizer_json
-        return (
-            config.env_runners(num_env_runners=self.workers.num_env_runners)
-            .learners(num_learners=self.workers.num_learners)
-            .discriminator_learners(self.workers.num_discriminator_learners)
-            .rollouts(timeout_seconds=self.workers.rollout_timeout)
-            .debugging(seed=self.seed)
+        workers = self.workers
+        config.env_runners(
+            num_env_runners=workers.num_env_runners,
+            num_cpus_per_env_runner=workers.num_cpus_per_env_runner,
+            num_gpus_per_env_runner=workers.num_gpus_per_env_runner,
+        ).learners(
+            num_learners=workers.num_learners,
+            num_cpus_per_learner=workers.num_cpus_per_learner,
+            num_gpus_per_learner=workers.num_gpus_per_learner,
         )
+        config.discriminator_learners(workers.num_discriminator_learners)
+        return config.rollouts(timeout_seconds=workers.rollout_timeout).debugging(seed=self.seed)
 
 
 class Invocation(BaseModel):

@@ -17,6 +17,7 @@ import filelock
 import safetensors.torch
 from torch import Tensor
 
+import rlgan
 from rlgan.checkpoint import list_checkpoints
 from rlgan.errors import ConfigError
 from rlgan.launch.history import HISTORY_FILE
@@ -38,6 +39,27 @@ def fresh_path(system: str) -> Path:
     name = f"{system}-{time.strftime('%Y%m%d-%H%M%S')}"
     candidates = [Path("runs") / (name if number == 1 else f"{name}-{number}") for number in range(1, 1000)]
     return next(path for path in candidates if not path.exists())
+
+
+def require_lasting(path: Path) -> None:
+    """Refuse a run directory that an upload would take along, or that goes when the job of a cluster ends.
+
+    Args:
+        path: of the run directory, which need not exist.
+
+    Raises:
+        ConfigError: if it lies in the package, or where Ray unpacks what it was sent.
+    """
+    resolved = path.resolve()
+    package = Path(rlgan.__file__).resolve().parent
+    shipped = (package, *(link.resolve() for link in package.iterdir() if link.is_symlink()))
+    if any(folder in (resolved, *resolved.parents) for folder in shipped):
+        raise ConfigError(f"{path}: lies in the package, which is uploaded with every job. Give another --run-dir.")
+    if "runtime_resources" in resolved.parts:
+        raise ConfigError(
+            f"{path}: lies where Ray unpacks the upload of a job, and goes with it. Give a --run-dir on storage that "
+            "outlives the job."
+        )
 
 
 class RunDirectory:

@@ -174,7 +174,7 @@ def runner_of(options: SampleChainOptions, model: ChainModel) -> Callable[[Chain
         config = workers_config(model.training, model.space, options.num_env_runners)
         weights = {name: net.state_dict() for name, net in model.nets.items()}
         workers = WorkerConfig(num_env_runners=options.num_env_runners, address=options.address)
-        with ray_for(workers, config.required_cpus()), ChainWorkers(config, weights) as runners:
+        with ray_for(workers, config.worker_bundles()), ChainWorkers(config, weights) as runners:
             return runners.run(request, num_chains)
 
     return run

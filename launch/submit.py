@@ -4,6 +4,7 @@ check the run's options -> build the wheel -> upload -> start the job -> follow 
 """
 
 import contextlib
+import importlib.util
 import shlex
 import shutil
 import sys
@@ -21,6 +22,7 @@ from rlgan.errors import ClusterError, ConfigError
 from rlgan.launch.catalogue import SYSTEMS, system_named
 from rlgan.launch.options import OptionStyle, parse_options, value_of
 from rlgan.launch.ray_session import quiet_ray, require_listener
+from rlgan.launch.run_directory import require_lasting
 from rlgan.launch.train_options import read_train_options
 from rlgan.launch.wheel import build_wheel, without_dependencies
 
@@ -63,6 +65,7 @@ def submit(arguments: Sequence[str]) -> int:
     split = arguments.index("train") if "train" in arguments else len(arguments)
     options = parse_options(SubmitOptions, arguments[:split], STYLE)
     command, config = job_command(arguments[split:])
+    _require_client()
     require_listener(_host_and_port(options.dashboard), options.connect_timeout)
     quiet_ray()
     with tempfile.TemporaryDirectory(prefix="rlgan-submit-") as temporary:
@@ -101,6 +104,7 @@ def job_command(words: Sequence[str]) -> tuple[str, Path | None]:
             f"--run-dir {run_dir or '(not given)'}: a job needs an absolute path on storage of the cluster that "
             "outlives it, such as a persistent volume."
         )
+    require_lasting(run_dir)
     sent = _with_sent_config(list(words))
     address = [] if value_of(words, "address") else ["--address", "auto"]
     return shlex.join(["python", "-m", "rlgan.launch", *sent, *address]), options.invocation.config
@@ -138,7 +142,8 @@ class _Cluster:
 
     def __init__(self, dashboard: str, timeout_seconds: float) -> None:
         self._dashboard, self._timeout = dashboard, timeout_seconds
-        self._client = self._within(timeout_seconds, lambda: _client(dashboard))
+        with contextlib.redirect_stdout(sys.stderr):  # here: a thread that is given up would never put it back
+            self._client = self._within(timeout_seconds, lambda: _client(dashboard))
 
     def start(self, command: str, environment: dict[str, Any]) -> str:
         """Upload and start a job; returns its name."""
@@ -202,12 +207,21 @@ class _Cluster:
         return answers[0]
 
 
+def _require_client() -> None:
+    """Refuse to go on without the packages of Ray's client for jobs, which `ray[rllib]` does not bring."""
+    missing = [name for name in ("aiohttp", "requests") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f'rlgan submit needs {" and ".join(missing)} of ray[default]: pip install "rlgan[cluster]", here and on '
+            "the head node."
+        )
+
+
 def _client(dashboard: str) -> Any:
     """Ray's client for jobs."""
     from ray.job_submission import JobSubmissionClient
 
-    with contextlib.redirect_stdout(sys.stderr):
-        return JobSubmissionClient(dashboard)
+    return JobSubmissionClient(dashboard)
 
 
 def _host_and_port(dashboard: str) -> str:

@@ -22,8 +22,9 @@ from rlgan.launch.history import History
 from rlgan.launch.interrupts import Interrupts
 from rlgan.launch.progress import Progress
 from rlgan.launch.ray_session import noise_into, quiet_ray, ray_for
+from rlgan.launch.room import require_driver_gpu
 from rlgan.launch.run_config import Invocation, RunConfig
-from rlgan.launch.run_directory import RunDirectory, fresh_path
+from rlgan.launch.run_directory import RunDirectory, fresh_path, require_lasting
 from rlgan.launch.system import System
 from rlgan.launch.tensorboard import TensorBoardLog
 from rlgan.launch.train_options import read_train_options
@@ -51,7 +52,9 @@ def train(system: System, arguments: Sequence[str], console: Console | None = No
     options = read_train_options(system, arguments)
     call, run = options.invocation, options.run
     run.algorithm_config().validate()
+    require_driver_gpu(run)
     path = call.run_dir or fresh_path(run.system)
+    require_lasting(path)
     directory = RunDirectory(path, may_hold_a_run=call.resume == "auto")
     with Interrupts() as interrupts, directory, _logged(directory), _warnings_on(console):
         try:
@@ -80,7 +83,7 @@ class _Launch:
         with ThreadPoolExecutor(1) as pool:
             loading = self._load(config, pool)
             _say(self.console, f"run directory {self.directory.path}; starting Ray")
-            with noise_into(self.directory.path / "ray.log"), ray_for(self.run.workers, config.required_cpus()):
+            with noise_into(self.directory.path / "ray.log"), ray_for(self.run.workers, config.worker_bundles()):
                 self.interrupts.install()  # ray.init has replaced the handler of SIGTERM
                 source = loading.result()
                 if checkpoint is not None:

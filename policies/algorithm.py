@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 import ray
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
@@ -45,9 +45,15 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         weights: what the runners have.
     """
 
+    config_class: ClassVar[type[AdversarialConfig]]
+
     def __init__(self, config: Any = None, *args: Any, source: Source | None = None, **kwargs: Any) -> None:
         self._given_source = source
         super().__init__(config, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Its name: RLlib's needs a config, which there is none of when a wrong one has been refused."""
+        return type(self).__name__
 
     def setup(self, config: AdversarialConfig) -> None:
         """Read the corpus, then start the workers: wrong data costs no cluster.
@@ -252,18 +258,29 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         super().cleanup()
 
     @classmethod
-    def default_resource_request(cls, config: AdversarialConfig) -> PlacementGroupFactory:
+    def get_default_config(cls) -> AdversarialConfig:
+        """What Tune changes for a trial.
+
+        Returns:
+            The paper's config, with its defaults.
+        """
+        return cls.config_class()
+
+    @classmethod
+    def default_resource_request(cls, config: AdversarialConfig | dict[str, Any]) -> PlacementGroupFactory:
         """What Tune reserves for a trial: RLlib's bundles and one for each discriminator learner.
 
         Args:
-            config: the trial's config.
+            config: the trial's config, or its changes of the default one.
 
         Returns:
             The bundles.
         """
+        if isinstance(config, dict):
+            config = cls.get_default_config().update_from_dict(config)
         request = super().default_resource_request(config)
         num_learners = config.num_discriminator_learners if config.discriminator_learner_class is not None else 0
-        bundles = [*request.bundles, *({"CPU": 1} for _ in range(num_learners))]
+        bundles = [*request.bundles, *([config.learner_bundle()] * num_learners)]
         return PlacementGroupFactory(bundles=bundles, strategy=config.placement_strategy)
 
     def _setup_logdir(self) -> None:

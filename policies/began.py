@@ -147,6 +147,7 @@ class BEGAN(AdversarialAlgorithm):
         stalled_rounds: rounds since.
     """
 
+    config_class = BEGANConfig
     source: ImageSource
     best_measure: float | None
 

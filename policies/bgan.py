@@ -170,6 +170,7 @@ class BGAN(AdversarialAlgorithm):
         moving_average: of log beta over the rounds, nats; 0 before the first.
     """
 
+    config_class = BGANConfig
     moving_average: float = 0.0
 
     def phases(self) -> list[Phase]:

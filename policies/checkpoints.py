@@ -7,6 +7,7 @@ from typing import Any
 import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core.learner.learner_group import LearnerGroup
+from ray.tune import Checkpoint as TuneCheckpoint
 
 from rlgan.checkpoint import Checkpoint, read_checkpoint, require_match, write_checkpoint
 from rlgan.errors import CheckpointError
@@ -93,6 +94,58 @@ class CheckpointedAlgorithm(Algorithm):  # type: ignore[misc]
             checkpoint_dir: a folder that `save_checkpoint` has filled.
         """
         self.restore_checkpoint(read_checkpoint(Path(checkpoint_dir)))
+
+    def restore(self, checkpoint_path: Any) -> None:
+        """Tune's call, which would unpickle a file of a certain name: only a folder with nothing but ours gets there.
+
+        Args:
+            checkpoint_path: a folder, a checkpoint of Tune, or a result with one.
+        """
+        checkpoint = getattr(checkpoint_path, "checkpoint", checkpoint_path)
+        if not isinstance(checkpoint, TuneCheckpoint):
+            checkpoint = TuneCheckpoint(str(checkpoint))
+        with checkpoint.as_directory() as folder:
+            read_checkpoint(Path(folder))
+        super().restore(checkpoint_path)
+
+    def save_to_path(self, path: str | Path, **kwargs: Any) -> str:
+        """RLlib's name for `save_checkpoint`.
+
+        Args:
+            path: a new or empty folder.
+            **kwargs: RLlib's; not needed.
+
+        Returns:
+            The folder.
+        """
+        write_checkpoint(Path(path), self.checkpoint())
+        return str(path)
+
+    def restore_from_path(self, path: str | Path, *args: Any, **kwargs: Any) -> None:
+        """RLlib's name for `load_checkpoint`; RLlib's own reads pickles.
+
+        Args:
+            path: a folder that `save_to_path` or `save_checkpoint` has filled.
+            *args: RLlib's; not needed.
+            **kwargs: RLlib's; not needed.
+        """
+        self.load_checkpoint(str(path))
+
+    @classmethod
+    def from_checkpoint(cls, *args: Any, **kwargs: Any) -> Any:
+        """RLlib's way to make an algorithm of pickles.
+
+        Args:
+            *args: ignored.
+            **kwargs: ignored.
+
+        Raises:
+            CheckpointError: always: a checkpoint of rlgan cannot say which code to run.
+        """
+        raise CheckpointError(
+            f"{cls.__name__}.from_checkpoint: a checkpoint of rlgan holds no code. Build the algorithm from its config "
+            "and call restore_from_path on it."
+        )
 
 
 def take_checkpoint(algorithm: CheckpointedAlgorithm) -> Checkpoint:

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 import gymnasium
 import yaml
 from pydantic import BaseModel
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
@@ -13,12 +12,14 @@ from rlgan.data import CorpusConfig, load_source, require_sequences
 from rlgan.errors import ConfigError
 from rlgan.policies.discriminator import DiscriminatorLearner
 from rlgan.policies.learner import AdversarialLearner
+from rlgan.policies.resources import Bundle, bundle, total
 from rlgan.policies.runner import BatchRunner
+from rlgan.policies.tunable import TunableConfig
 from rlgan.settings import changed
 from rlgan.types import Source
 
 
-class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
+class AdversarialConfig(TunableConfig):
     """A configuration of a generator, its discriminator, and the workers that train them.
 
     Example:
@@ -188,15 +189,36 @@ class AdversarialConfig(AlgorithmConfig):  # type: ignore[misc]
         self.freeze()
         return self.algo_class(config=self, source=source)
 
-    def required_cpus(self) -> float:
-        """CPUs that the workers of this run ask Ray for together; the driver itself asks for none.
+    def learner_bundle(self) -> Bundle:
+        """What a learner process asks Ray for, of the policy or of the discriminator.
 
         Returns:
-            Runners, policy learners and discriminator learners, each times its share.
+            RLlib's rule: one CPU unless told otherwise, and none beside a GPU.
         """
-        per_learner = self.num_cpus_per_learner if self.num_cpus_per_learner != "auto" else 1
-        num_learners = self.num_learners + self.num_discriminator_learners
-        return float(self.num_env_runners * self.num_cpus_per_env_runner + num_learners * per_learner)
+        auto = 0 if self.num_gpus_per_learner else 1
+        return bundle(
+            auto if self.num_cpus_per_learner == "auto" else self.num_cpus_per_learner, self.num_gpus_per_learner
+        )
+
+    def worker_bundles(self) -> list[Bundle]:
+        """What every worker process of this run asks Ray for; the driver itself asks for nothing.
+
+        Returns:
+            Runners first, then policy learners and discriminator learners.
+        """
+        runner = bundle(self.num_cpus_per_env_runner, self.num_gpus_per_env_runner)
+        num_learners = self.num_learners
+        if self.discriminator_learner_class is not None:
+            num_learners += self.num_discriminator_learners
+        return [runner] * self.num_env_runners + [self.learner_bundle()] * num_learners
+
+    def required_cpus(self) -> float:
+        """CPUs that the workers of this run ask Ray for together.
+
+        Returns:
+            The sum over `worker_bundles`.
+        """
+        return total(self.worker_bundles())["CPU"]
 
     def policy_modules(self) -> dict[str, RLModuleSpec]:
         """The RLModules of the policy learners, by name.

@@ -120,6 +120,8 @@ class MaskGANConfig(AdversarialConfig):
 class MaskGAN(InfillingAlgorithm):
     """The five stages. Published beside the nets that act: the language model, and the generator after MaskMLE."""
 
+    config_class = MaskGANConfig
+
     def phases(self) -> list[Phase]:
         """The stages as phases; the weights are copied at the end of the first.
 

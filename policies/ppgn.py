@@ -155,6 +155,7 @@ class PPGN(AdversarialAlgorithm):
         loss_ratio: L_D / L_G of the last step; None before the first.
     """
 
+    config_class = PPGNConfig
     source: ImageSource
     loss_ratio: float | None
 

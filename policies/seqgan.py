@@ -102,6 +102,7 @@ class SeqGAN(AdversarialAlgorithm):
         initial_entropy: of the policy when the adversarial rounds began, nats per token; None before.
     """
 
+    config_class = SeqGANConfig
     source: TokenSource
     initial_entropy: float | None = None
 

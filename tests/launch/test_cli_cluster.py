@@ -13,8 +13,10 @@ import filelock
 import pytest
 
 from rlgan.errors import ClusterError
-from rlgan.launch import ray_session
+from rlgan.launch import ray_session, room
+from rlgan.launch.catalogue import system_named
 from rlgan.launch.run_config import WorkerConfig
+from rlgan.policies import SeqGAN, SeqGANConfig, resources
 
 TRAIN = ("train", "seqgan")
 
@@ -87,52 +89,110 @@ def test_more_workers_than_the_machine_bears(rlgan, tiny_words, tmp_path):
     assert f"asks for 2003 worker processes; this machine has {num_cores} CPUs" in said.err
 
 
+ONE_CPU = {"CPU": 1.0}
+
+
 def test_workers_and_memory():
-    ray_session.require_local_resources(8, num_cores=2, free_bytes=8 * ray_session.WORKER_BYTES)
+    room.require_local_room([ONE_CPU] * 8, num_cores=2, free_bytes=8 * room.WORKER_BYTES)
     with pytest.raises(ClusterError, match=r"8 worker processes of about 0\.5 GiB each; this machine has 3\.9 GiB"):
-        ray_session.require_local_resources(8, num_cores=2, free_bytes=8 * ray_session.WORKER_BYTES - 1)
+        room.require_local_room([ONE_CPU] * 8, num_cores=2, free_bytes=8 * room.WORKER_BYTES - 1)
     with pytest.raises(ClusterError, match="9 worker processes; this machine has 2 CPUs, enough for 8"):
-        ray_session.require_local_resources(9, num_cores=2, free_bytes=2**50)
-    ray_session.require_local_resources(0, num_cores=1, free_bytes=1)
+        room.require_local_room([{"CPU": 0.1}] * 9, num_cores=2, free_bytes=2**50)
+    room.require_local_room([], num_cores=1, free_bytes=1)
+
+
+def test_gpus_of_this_machine():
+    quarters = [{"CPU": 1.0, "GPU": 0.25}] * 5
+    room.require_local_room(quarters, num_cores=8, num_gpus=2)
+    with pytest.raises(ClusterError, match=r"asks for 1\.25 GPUs; this machine has 1"):
+        room.require_local_room(quarters, num_cores=8, num_gpus=1)
+
+
+def test_a_learner_on_the_gpu_of_a_driver_that_has_none(rlgan, no_ray, tmp_path):
+    if room.gpus_here():
+        pytest.skip("this machine has a GPU")
+    for system, options in (("seqgan", ["--num-learners", "1"]), ("began", [])):
+        said = rlgan("train", system, "--num-gpus-per-learner", "0.5", *options, "--run-dir", tmp_path / "run")
+        assert said.code == 6 and said.err.count("\n") == 1 and not (tmp_path / "run").exists(), said
+        assert "--num-gpus-per-learner 0.5" in said.err
+        assert ("--num-discriminator-learners 1" in said.err) == (system == "seqgan")
+    run = system_named("began").run_class(workers=WorkerConfig(num_learners=1, num_gpus_per_learner=1))
+    room.require_driver_gpu(run, num_gpus=0)
+    run = system_named("seqgan").run_class(workers=WorkerConfig(num_gpus_per_learner=1))
+    room.require_driver_gpu(run, num_gpus=1)
 
 
 @pytest.fixture
-def growing_cluster(monkeypatch):
-    """A stand-in for Ray in a cluster that gains 2 CPUs every time it is asked."""
-    cpus = iter(range(2, 100, 2))
+def no_ray_at_all(monkeypatch):
+    """A stand-in for Ray that connects to anything."""
     fake = SimpleNamespace(
         is_initialized=lambda: False,
         init=lambda **options: None,
         shutdown=lambda: None,
-        cluster_resources=lambda: {"CPU": float(next(cpus))},
         get_runtime_context=lambda: SimpleNamespace(gcs_address="h:1"),
     )
     monkeypatch.setitem(sys.modules, "ray", fake)
     monkeypatch.setattr(ray_session, "require_listener", lambda address, seconds: None)
 
 
-def test_a_cluster_that_is_too_small(growing_cluster):
-    message = r"--address h:1: the run asks for 5 CPUs, the cluster has 2 \(waited 0 s\)"
-    with pytest.raises(ClusterError, match=message), ray_session.ray_for(WorkerConfig(address="h:1"), 5):
+@pytest.fixture
+def small_cluster(no_ray_at_all, monkeypatch):
+    """A cluster of two nodes of 2 CPUs with half a GPU free, which has room for nothing; what it was asked is kept."""
+    asked = []
+    monkeypatch.setattr(resources, "nodes", lambda: [{"CPU": 2.0}, {"CPU": 2.0, "GPU": 1.0}])
+    monkeypatch.setattr(resources, "free", lambda: {"CPU": 3.0, "GPU": 0.5})
+    monkeypatch.setattr(resources, "has_room", lambda bundles, seconds: asked.append((bundles, seconds)))
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("bundles", "wait", "waited", "asked"),
+    [
+        ([ONE_CPU] * 5, 0.0, None, "asks for 5 CPUs"),
+        ([ONE_CPU] * 5, 60.0, 60.0, "asks for 5 CPUs"),
+        ([{"CPU": 1.0, "GPU": 1.0}] * 2, 0.0, None, "asks for 2 CPUs and 2 GPUs"),
+        ([{"CPU": 3.0}], 0.0, 7.0, "asks for 3 CPUs"),
+        ([{"CPU": 3.0}], 60.0, 60.0, "asks for 3 CPUs"),
+    ],
+)
+def test_a_cluster_that_is_too_small_or_busy(small_cluster, bundles, wait, waited, asked):
+    workers = WorkerConfig(address="h:1", wait=wait, connect_timeout=7.0)
+    with pytest.raises(ClusterError) as error, ray_session.ray_for(workers, bundles):
         pytest.fail("nothing runs")
+    assert f"--address h:1: the run {asked}, the cluster has 4 CPUs and 1 GPUs, of which 3 CPUs" in str(error.value)
+    assert f"the largest node has 2 CPUs and 1 GPUs (waited {waited or wait:g} s)" in str(error.value)
+    assert small_cluster == ([] if waited is None else [(bundles, waited)])
 
 
-def test_waiting_for_a_cluster_to_grow(growing_cluster, monkeypatch):
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with ray_session.ray_for(WorkerConfig(address="h:1", wait=60), 5):
-        ran = True
-    assert ran
+def test_a_cluster_with_room(small_cluster, monkeypatch):
+    monkeypatch.setattr(resources, "has_room", lambda bundles, seconds: True)
+    ran = []
+    with ray_session.ray_for(WorkerConfig(address="h:1"), [ONE_CPU] * 4):
+        ran.append("fits")
+    with ray_session.ray_for(WorkerConfig(address="h:1", wait=60), [ONE_CPU] * 5):
+        ran.append("fits once it has grown")
+    assert len(ran) == 2
 
 
-def test_waiting_is_bounded(growing_cluster):
-    started = time.monotonic()
-    message = r"asks for 500 CPUs, the cluster has \d+ \(waited 0.3 s\)"
-    with pytest.raises(ClusterError, match=message), ray_session.ray_for(WorkerConfig(address="h:1", wait=0.3), 500):
-        pytest.fail("nothing runs")
-    assert 0.3 <= time.monotonic() - started < 5
+def test_what_the_workers_of_a_run_ask_for():
+    workers = WorkerConfig(
+        num_env_runners=2, num_cpus_per_env_runner=0.5, num_gpus_per_env_runner=0.25,
+        num_learners=1, num_discriminator_learners=1, num_cpus_per_learner=3, num_gpus_per_learner=1,
+    )  # fmt: skip
+    runner, learner = {"CPU": 0.5, "GPU": 0.25}, {"CPU": 3.0, "GPU": 1.0}
+    config = system_named("seqgan").run_class(workers=workers).algorithm_config()
+    assert config.worker_bundles() == [runner, runner, learner, learner] and config.required_cpus() == 7.0
+    began = system_named("began").run_class(workers=workers).algorithm_config()
+    assert began.worker_bundles() == [runner, runner, learner], "its learners hold both nets"
+    assert SeqGANConfig().worker_bundles() == [] and SeqGANConfig().learners(num_learners=1).required_cpus() == 1.0
+    assert SeqGANConfig().learners(num_learners=1, num_gpus_per_learner=1).worker_bundles() == [{"GPU": 1.0}]
+    # Under Tune a trial reserves the same, and a CPU for the process of the algorithm.
+    config.data(vocab_size=20, length=6)
+    reserved = SeqGAN.default_resource_request(config).bundles
+    assert reserved == [{"CPU": 1.0}, runner, runner, learner, learner]
 
 
-def test_a_cluster_with_tokens_says_how_to_get_one(growing_cluster, monkeypatch):
+def test_a_cluster_with_tokens_says_how_to_get_one(no_ray_at_all, monkeypatch):
     import ray
 
     def refuse(**options):
@@ -141,20 +201,20 @@ def test_a_cluster_with_tokens_says_how_to_get_one(growing_cluster, monkeypatch)
     monkeypatch.setattr(ray, "init", refuse)
     with (
         pytest.raises(ClusterError, match="ray get-auth-token") as error,
-        ray_session.ray_for(WorkerConfig(address="h:1"), 0),
+        ray_session.ray_for(WorkerConfig(address="h:1"), []),
     ):
         pytest.fail("nothing runs")
     assert "secret-token-value" not in str(error.value)
 
 
-def test_the_connection_is_given_up_in_time(growing_cluster, monkeypatch, capfd):
+def test_the_connection_is_given_up_in_time(no_ray_at_all, monkeypatch, capfd):
     import ray
 
     ended = threading.Event()
     codes = []
     monkeypatch.setattr(os, "_exit", lambda code: (codes.append(code), ended.set()))
     monkeypatch.setattr(ray, "init", lambda **options: ended.wait(10))
-    with ray_session.ray_for(WorkerConfig(address="h:1", connect_timeout=0.2), 0):
+    with ray_session.ray_for(WorkerConfig(address="h:1", connect_timeout=0.2), []):
         pass
     assert (
         codes == [6]
@@ -165,7 +225,7 @@ def test_the_connection_is_given_up_in_time(growing_cluster, monkeypatch, capfd)
 def test_a_program_that_is_connected_stays_so(monkeypatch):
     fake = SimpleNamespace(is_initialized=lambda: True, shutdown=lambda: pytest.fail("not ours to stop"))
     monkeypatch.setitem(sys.modules, "ray", fake)
-    with ray_session.ray_for(WorkerConfig(), 3):
+    with ray_session.ray_for(WorkerConfig(), []):
         pass
 
 

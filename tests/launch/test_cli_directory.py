@@ -5,9 +5,11 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import rlgan as rlgan_package
 from rlgan.errors import ConfigError
 from rlgan.launch.history import History, HistoryEntry
 from rlgan.launch.run_directory import RunDirectory, fresh_path
@@ -115,3 +117,17 @@ def test_two_fresh_directories_differ(tmp_path, monkeypatch):
     first = fresh_path("seqgan")
     first.mkdir(parents=True)
     assert fresh_path("seqgan") != first and first.parent.name == "runs" and first.name.startswith("seqgan-2")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (Path(rlgan_package.__file__).parent / "runs" / "a", "lies in the package, which is uploaded with every job"),
+        (Path("/tmp/ray/session_1/runtime_resources/working_dir_files/_ray_pkg_1/runs/a"), "outlives the job"),
+    ],
+    ids=["in the package", "in the upload of a job"],
+)
+def test_a_directory_that_would_be_lost_or_sent_along(path, message, rlgan, tiny_words):
+    said = rlgan("train", "seqgan", *tiny_words, "--run-dir", path)
+    refused(said, message)
+    assert not path.exists()

@@ -38,8 +38,11 @@ def test_every_command_of_the_page_works(page: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/results.md", "docs/benchmarks.md", "docs/tensorboard.md", "docs/cluster.md", *PAGES],
-)
+    [
+        "README.md", "docs/results.md", "docs/benchmarks.md", "docs/tensorboard.md", "docs/cluster.md", "docs/tune.md",
+        "docs/reliability.md", *PAGES,
+    ],
+)  # fmt: skip
 def test_every_link_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target]

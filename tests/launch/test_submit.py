@@ -13,12 +13,14 @@ from types import SimpleNamespace
 
 import pytest
 
+import rlgan as rlgan_package
 from rlgan.errors import ConfigError
 from rlgan.launch import submit as module
 from rlgan.launch.submit import job_command
 from rlgan.launch.wheel import build_wheel, without_dependencies
 
 RUN = ("--run-dir", "/mnt/runs/one")
+PACKAGE = Path(rlgan_package.__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,8 @@ RUN = ("--run-dir", "/mnt/runs/one")
         (["train", "seqgan", *RUN, "--rouns", "3"], "--rouns: no such option; perhaps you meant --rounds"),
         (["train", "seqgan"], "--run-dir (not given): a job needs an absolute path"),
         (["train", "seqgan", "--run-dir", "runs/one"], "--run-dir runs/one: a job needs an absolute path"),
+        (["train", "seqgan", "--run-dir", str(PACKAGE / "runs")], "lies in the package, which is uploaded"),
+        (["train", "seqgan", "--run-dir", str(PACKAGE.parent / "launch" / "runs" / "a")], "lies in the package"),
         (["--dashboard", "localhost:8265", "train", "seqgan", *RUN], "--dashboard localhost:8265: expected the URL"),
         (["--dashboard", "http://h:99999", "train", "seqgan", *RUN], "--dashboard http://h:99999: expected the URL"),
     ],
@@ -39,6 +43,13 @@ def test_mistakes_are_code_2_before_anything_is_built(words, message, rlgan, mon
     monkeypatch.setattr(module, "build_wheel", lambda *_: pytest.fail("nothing is built"))
     said = rlgan("submit", *words)
     assert said.code == 2 and message in said.err and said.err.count("\n") == 1, said
+
+
+def test_without_the_client_of_ray(rlgan, monkeypatch):
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None if name == "aiohttp" else name)
+    said = rlgan("submit", "train", "seqgan", *RUN)
+    assert said.code == 2 and said.err.count("\n") == 1, said
+    assert 'rlgan submit needs aiohttp of ray[default]: pip install "rlgan[cluster]"' in said.err
 
 
 def test_the_command_of_the_job(tmp_path):
