@@ -100,7 +100,8 @@ class GrammarSource:
 
         Returns:
             [B] float64 nats for all blanks of a text together, given the other words and how many there are; where
-            everything is blank, of the whole sentence among all of at most T words.
+            everything is blank, of the whole sentence among all of at most T words. With noise such a sentence is, with
+            that chance, of any length and any words: the grammar has none of no words, nor of some lengths.
         """
         words_BT, blanks_BT = self._words(tokens_BT, blank_BT), blank_BT.numpy()
         given_B = self.grammar.conditional_log_prob(words_BT, blanks_BT, noise)
@@ -110,6 +111,9 @@ class GrammarSource:
         any_sentence_TT = np.where(np.tri(length, dtype=bool), BLANK, NOTHING)  # row n has n + 1 words
         mass = np.log(np.exp(self.grammar.log_prob(any_sentence_TT)).sum())
         free_B = self.grammar.log_prob(words_BT, noise) - mass
+        if noise > 0:
+            any_B = -np.log(length + 1) - (words_BT != NOTHING).sum(axis=1) * np.log(len(self.grammar.words))
+            free_B = np.logaddexp(np.log1p(-noise) + free_B, np.log(noise) + any_B)
         return torch.from_numpy(np.where(blanks_BT.all(axis=1), free_B, given_B))
 
     def _words(self, tokens_BT: Tensor, blank_BT: Tensor) -> Ids:

@@ -1,6 +1,7 @@
 """The grammar: the inside algorithm against enumeration and against counted samples; the source made of it."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -142,3 +143,17 @@ def test_load_source_draws_from_the_grammar() -> None:
     assert isinstance(made, GrammarSource) and made.space.length == 16 and len(made.train_NT) == 20
     with pytest.raises(ConfigError, match="for the oracle"):
         filled(CorpusConfig, {"builtin": "grammar", "vocab_size": 50}, "data")
+
+
+def test_whole_texts_of_no_words_or_an_impossible_length_have_a_finite_score_with_noise() -> None:
+    """By hand: noise times 1 / (T + 1) for the length, times 1 / V a word; and 1 - noise times the truth for a good one."""
+    source = GrammarSource(length=8, num_train=5, num_held_out=5, seed=0)
+    end_id, size = source.space.end_id or 0, len(source.grammar.words)
+    empty, one = torch.full((1, 8), end_id), torch.full((1, 8), end_id)
+    one[0, 0] = 5
+    rows, blank = torch.cat([empty, one, source.train_NT[:1]]), torch.ones(3, 8, dtype=torch.bool)
+    exact, noisy = source.fill_log_prob(rows, blank), source.fill_log_prob(rows, blank, noise=1e-3)
+    assert float(exact[0]) == float(exact[1]) == -math.inf
+    assert float(noisy[0]) == pytest.approx(math.log(1e-3 / 9))
+    assert float(noisy[1]) == pytest.approx(math.log(1e-3 / 9 / size))
+    assert float(exact[2]) - 0.05 < float(noisy[2]) < float(exact[2])
