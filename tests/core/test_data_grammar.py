@@ -146,7 +146,7 @@ def test_load_source_draws_from_the_grammar() -> None:
 
 
 def test_whole_texts_of_no_words_or_an_impossible_length_have_a_finite_score_with_noise() -> None:
-    """By hand: noise times 1 / (T + 1) for the length, times 1 / V a word; and 1 - noise times the truth for a good one."""
+    """By hand: noise / (T + 1) for the length, times 1 / V a word; and 1 - noise times the truth for a good one."""
     source = GrammarSource(length=8, num_train=5, num_held_out=5, seed=0)
     end_id, size = source.space.end_id or 0, len(source.grammar.words)
     empty, one = torch.full((1, 8), end_id), torch.full((1, 8), end_id)
