@@ -22,7 +22,8 @@ from rlgan.launch.generator import checkpoint_at
 from rlgan.launch.image_judgement import as_picture, interpolation
 from rlgan.launch.options import OptionStyle, parse_options
 from rlgan.launch.pictures import write_png
-from rlgan.models.autoencoder import AutoencoderConfig, ImageGenerator
+from rlgan.models.autoencoder import ImageGenerator
+from rlgan.models.autoencoder_config import AutoencoderConfig
 from rlgan.models.discrete_generator import ContinuousImageGenerator, DiscreteGenerator, DiscreteGeneratorConfig
 from rlgan.seeding import torch_generator
 from rlgan.settings import filled

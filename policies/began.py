@@ -23,7 +23,8 @@ from rlgan.data.image_source import load_image_source
 from rlgan.discriminators.autoencoder import AutoencoderDiscriminator
 from rlgan.errors import ConfigError, DataError
 from rlgan.image_types import ImageSource
-from rlgan.models.autoencoder import ImageGenerator, halvings_of
+from rlgan.models.autoencoder import ImageGenerator
+from rlgan.models.autoencoder_config import halvings_of
 from rlgan.policies.algorithm import AdversarialAlgorithm
 from rlgan.policies.began_workers import (
     BEGANHyperparameters,
@@ -71,7 +72,8 @@ class BEGANConfig(AdversarialConfig):
         if num_train < batch_size:
             raise DataError(f"{source.name}: {num_train} training images do not fill one batch of {batch_size}.")
         try:
-            halvings_of(source.space, self.hyperparameters.discriminator)
+            if self.hyperparameters.discriminator.net == "convolutions":  # linear layers take any size
+                halvings_of(source.space, self.hyperparameters.discriminator)
         except ValueError as error:
             raise DataError(f"{source.name}: {error}") from None
         return source

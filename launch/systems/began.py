@@ -27,14 +27,22 @@ class BEGANRun(RunConfig):
 
 
 def quick() -> BEGANRun:
-    """BEGAN with 16 channels, large steps and a diversity at which small digits do not collapse; see docs/began.md.
+    """BEGAN with linear layers, started from an autoencoder, and a diversity that keeps most digits; see docs/began.md.
 
     Returns:
         The default of `rlgan train began`.
     """
     return BEGANRun(
-        training=BEGANHyperparameters(diversity=0.9, gain=0.05, lr=1e-3, discriminator_lr=1e-3, rounds=200),
-        log=LogConfig(eval_every=50, eval_samples=2000),
+        training=BEGANHyperparameters(
+            discriminator=AutoencoderDiscriminatorConfig(net="mlp", code_size=32, latent="normal"),
+            pretrain_rounds=150,
+            warm_start=True,
+            rounds=500,
+            diversity=0.9,
+            gain=0.1,
+            discriminator_lr=1e-3,
+        ),
+        log=LogConfig(eval_every=250, eval_samples=2000),
     )
 
 

@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rlgan.image_types import ImageSpace
-from rlgan.models.autoencoder import Autoencoder, AutoencoderConfig
+from rlgan.models.autoencoder import Autoencoder
+from rlgan.models.autoencoder_config import AutoencoderConfig
 from rlgan.objectives.equilibrium import autoencoder_loss, reconstruction_error
 
 

@@ -8,69 +8,17 @@ doubling -> a 3x3 convolution to the image, without a squashing output. No batch
 # B images, Z latent size, C channels of an image, n channels of the nets, H height, W width
 
 from itertools import pairwise
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rlgan.image_types import ImageSpace
+from rlgan.models.autoencoder_config import AutoencoderConfig, halvings_of
 from rlgan.models.initial_values import initialise
+from rlgan.models.linear_autoencoder import LinearDecoder, LinearEncoder
 
 _ROWS = 250
-
-
-class AutoencoderConfig(BaseModel):
-    """Sizes of BEGAN's encoder, decoder and generator."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    channels: int = Field(16, ge=1, le=1024, description="n, channels of the convolutions (paper: 64 or 128).")
-    code_size: int = Field(64, ge=1, le=10_000, description="N_h = N_z, numbers in the code and in z (paper: 64).")
-    latent: Literal["uniform", "normal"] = Field(
-        "uniform", description="Distribution of z: uniform in [-1, 1] (paper), or standard normal."
-    )
-    halvings: int | None = Field(
-        None,
-        ge=1,
-        le=8,
-        description="Halvings in the encoder. None (default): until a side is 8 (paper) or no longer even.",
-    )
-    skip_connections: bool = Field(
-        False, description="Feed the first layer of the decoder to every resolution (paper: an option, used for faces)."
-    )
-    vanishing_residuals: bool = Field(
-        False,
-        description="Start every pair of convolutions as an identity that fades over carry_steps (paper: an option).",
-    )
-    carry_steps: int = Field(16_000, ge=1, description="Steps until the identities are gone (paper: 16,000).")
-
-
-def halvings_of(space: ImageSpace, config: AutoencoderConfig) -> int:
-    """How often the image is halved.
-
-    Args:
-        space: whose height and width must be divisible.
-        config: the number asked for, or None.
-
-    Returns:
-        At least 1.
-
-    Raises:
-        ValueError: if a side is not a multiple of 2 to that power.
-    """
-    num_halvings = config.halvings
-    if num_halvings is None:
-        num_halvings, sides = 0, (space.height, space.width)
-        while all(side % 2 == 0 for side in sides) and (min(sides) > 8 or num_halvings == 0):
-            num_halvings, sides = num_halvings + 1, (sides[0] // 2, sides[1] // 2)
-    if num_halvings < 1 or space.height % 2**num_halvings or space.width % 2**num_halvings:
-        raise ValueError(
-            f"images of {space.height}x{space.width} cannot be halved {max(1, num_halvings)} times; both sides must be "
-            "multiples of a power of two. Resize them with --size."
-        )
-    return num_halvings
 
 
 class ConvolutionPair(nn.Module):
@@ -102,7 +50,6 @@ class Decoder(nn.Module):
         super().__init__()
         num_halvings = halvings_of(space, config)
         n = config.channels
-        self.code_size = config.code_size
         self.has_skips = config.skip_connections
         self.base = (n, space.height >> num_halvings, space.width >> num_halvings)
         self.dense = nn.Linear(config.code_size, n * self.base[1] * self.base[2])
@@ -130,59 +77,6 @@ class Decoder(nn.Module):
             hidden = pair(hidden, carry)
         image_BCHW: Tensor = self.output(hidden)
         return image_BCHW
-
-
-class ImageGenerator(Decoder):
-    """G(z): a decoder with weights of its own and a prior over its codes. Images are in [-1, 1] where the net works."""
-
-    def __init__(self, space: ImageSpace, config: AutoencoderConfig, init: torch.Generator) -> None:
-        super().__init__(space, config, init)
-        self.space = space
-        self.is_normal = config.latent == "normal"
-
-    def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:
-        """Latent codes from their prior.
-
-        Args:
-            num_codes: N.
-            random: where the random numbers come from.
-
-        Returns:
-            [N, Z] float.
-        """
-        if self.is_normal:
-            return torch.randn(num_codes, self.code_size, generator=random)
-        return 2.0 * torch.rand(num_codes, self.code_size, generator=random) - 1.0
-
-    @torch.no_grad()
-    def images(self, latent_NZ: Tensor, random: torch.Generator | None = None) -> Tensor:
-        """Images to look at.
-
-        Args:
-            latent_NZ: [N, Z] float.
-            random: not used: an image has no randomness of its own.
-
-        Returns:
-            [N, C, H, W] float in [0, 1].
-        """
-        image_NCHW = torch.cat([self(rows) for rows in latent_NZ.split(_ROWS)])
-        return ((image_NCHW + 1.0) / 2.0).clamp(0.0, 1.0)
-
-    @torch.no_grad()
-    def start_from(self, decoder: Decoder, code_NZ: Tensor) -> None:
-        """Become this decoder, with a first layer that gives z the mean and covariance of these codes.
-
-        Args:
-            decoder: whose weights are copied.
-            code_NZ: [N, Z] codes that it decodes.
-        """
-        self.load_state_dict(decoder.state_dict())
-        covariance_ZZ = torch.cov(code_NZ.T).double()
-        ridge_ZZ = 1e-6 * torch.eye(self.code_size, dtype=torch.float64, device=code_NZ.device)
-        root_ZZ = torch.linalg.cholesky(covariance_ZZ + ridge_ZZ).to(code_NZ.dtype)
-        variance_of_latent = 1.0 if self.is_normal else 1.0 / 3.0
-        self.dense.bias.add_(self.dense.weight @ code_NZ.mean(dim=0))
-        self.dense.weight.copy_(self.dense.weight @ root_ZZ / variance_of_latent**0.5)
 
 
 class Encoder(nn.Module):
@@ -219,13 +113,17 @@ class Encoder(nn.Module):
         return code_BZ
 
 
+ENCODERS: dict[str, type[Encoder | LinearEncoder]] = {"convolutions": Encoder, "mlp": LinearEncoder}
+DECODERS: dict[str, type[Decoder | LinearDecoder]] = {"convolutions": Decoder, "mlp": LinearDecoder}
+
+
 class Autoencoder(nn.Module):
     """D(v): what is left of an image after it went through a code."""
 
     def __init__(self, space: ImageSpace, config: AutoencoderConfig, init: torch.Generator) -> None:
         super().__init__()
-        self.encoder = Encoder(space, config, init)
-        self.decoder = Decoder(space, config, init)
+        self.encoder = ENCODERS[config.net](space, config, init)
+        self.decoder = DECODERS[config.net](space, config, init)
 
     def forward(self, image_BCHW: Tensor, carry: float = 0.0) -> Tensor:
         """Encode and decode.
@@ -239,3 +137,72 @@ class Autoencoder(nn.Module):
         """
         image_out: Tensor = self.decoder(self.encoder(image_BCHW, carry), carry)
         return image_out
+
+
+class ImageGenerator(nn.Module):
+    """G(z): a decoder with weights of its own and a prior over its codes. Images are in [-1, 1] where the net works."""
+
+    def __init__(self, space: ImageSpace, config: AutoencoderConfig, init: torch.Generator) -> None:
+        super().__init__()
+        self.decoder = DECODERS[config.net](space, config, init)
+        self.space = space
+        self.code_size = config.code_size
+        self.is_normal = config.latent == "normal"
+
+    def forward(self, latent_NZ: Tensor, carry: float = 0.0) -> Tensor:
+        """G(z), with gradient.
+
+        Args:
+            latent_NZ: [N, Z] float.
+            carry: share of the identity in every pair of convolutions.
+
+        Returns:
+            [N, C, H, W] float.
+        """
+        image_NCHW: Tensor = self.decoder(latent_NZ, carry)
+        return image_NCHW
+
+    def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:
+        """Latent codes from their prior.
+
+        Args:
+            num_codes: N.
+            random: where the random numbers come from.
+
+        Returns:
+            [N, Z] float.
+        """
+        if self.is_normal:
+            return torch.randn(num_codes, self.code_size, generator=random)
+        return 2.0 * torch.rand(num_codes, self.code_size, generator=random) - 1.0
+
+    @torch.no_grad()
+    def images(self, latent_NZ: Tensor, random: torch.Generator | None = None) -> Tensor:
+        """Images to look at.
+
+        Args:
+            latent_NZ: [N, Z] float.
+            random: not used: an image has no randomness of its own.
+
+        Returns:
+            [N, C, H, W] float in [0, 1].
+        """
+        image_NCHW = torch.cat([self(rows) for rows in latent_NZ.split(_ROWS)])
+        return ((image_NCHW + 1.0) / 2.0).clamp(0.0, 1.0)
+
+    @torch.no_grad()
+    def start_from(self, decoder: Decoder | LinearDecoder, code_NZ: Tensor) -> None:
+        """Become this decoder, with a first layer that gives z the mean and covariance of these codes.
+
+        Args:
+            decoder: whose weights are copied.
+            code_NZ: [N, Z] codes that it decodes.
+        """
+        self.decoder.load_state_dict(decoder.state_dict())
+        covariance_ZZ = torch.cov(code_NZ.T).double()
+        ridge_ZZ = 1e-6 * torch.eye(self.code_size, dtype=torch.float64, device=code_NZ.device)
+        root_ZZ = torch.linalg.cholesky(covariance_ZZ + ridge_ZZ).to(code_NZ.dtype)
+        variance_of_latent = 1.0 if self.is_normal else 1.0 / 3.0
+        first = self.decoder.dense
+        first.bias.add_(first.weight @ code_NZ.mean(dim=0))
+        first.weight.copy_(first.weight @ root_ZZ / variance_of_latent**0.5)

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rlgan.image_types import ImageSpace
-from rlgan.models.autoencoder import Autoencoder, AutoencoderConfig
+from rlgan.models.autoencoder import Autoencoder
+from rlgan.models.autoencoder_config import AutoencoderConfig
 from rlgan.models.image_classifier import ImageClassifier, ImageClassifierConfig
 from rlgan.models.image_nets import MLP, UpConvolutions
 

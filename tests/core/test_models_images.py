@@ -8,7 +8,8 @@ import torch
 from rlgan.discriminators.autoencoder import AutoencoderDiscriminator, AutoencoderDiscriminatorConfig
 from rlgan.discriminators.boundary import BoundaryDiscriminator, BoundaryDiscriminatorConfig
 from rlgan.image_types import ImageSpace
-from rlgan.models.autoencoder import Autoencoder, AutoencoderConfig, Decoder, halvings_of
+from rlgan.models.autoencoder import Autoencoder, Decoder, ImageGenerator
+from rlgan.models.autoencoder_config import AutoencoderConfig, halvings_of
 from rlgan.models.discrete_generator import DiscreteGenerator, DiscreteGeneratorConfig
 from rlgan.models.factorised import FactorisedBernoulli, FactorisedCategorical, factorised
 from rlgan.types import TokenSpace
@@ -129,6 +130,25 @@ def test_autoencoder_of_every_size(shape: tuple[int, int, int], skips: bool) -> 
     image = torch.rand(2, *shape, generator=seeded(1))
     assert net(image).shape == image.shape
     assert Decoder(space, config, seeded())(torch.zeros(2, 5)).shape == image.shape
+
+
+def test_linear_autoencoder_by_hand_and_of_every_size() -> None:
+    space, config = ImageSpace(3, 7, 5), AutoencoderConfig(net="mlp", hidden=(6, 4), code_size=2)
+    net, image = Autoencoder(space, config, seeded()), torch.rand(2, 3, 7, 5, generator=seeded(1))
+    encoder, decoder = net.encoder.net, net.decoder
+    assert [layer.out_features for layer in encoder if isinstance(layer, torch.nn.Linear)] == [6, 4, 2]
+    hidden = (decoder.dense(encoder(image.flatten(1)))).clamp(min=0.0)
+    layers = [layer for layer in decoder.net if isinstance(layer, torch.nn.Linear)]
+    by_hand = layers[1](layers[0](hidden).clamp(min=0.0))
+    assert torch.allclose(net(image).flatten(1), by_hand, atol=1e-6) and net(image).shape == image.shape
+    generator = ImageGenerator(space, config, seeded())
+    assert torch.equal(generator(torch.ones(1, 2)), generator.decoder(torch.ones(1, 2)))
+
+
+@pytest.mark.parametrize("option", ["skip_connections", "vanishing_residuals"])
+def test_linear_layers_refuse_what_they_have_no_use_for(option: str) -> None:
+    with pytest.raises(ValueError, match="need net convolutions"):
+        AutoencoderConfig(net="mlp", **{option: True})
 
 
 def test_halvings_go_down_to_eight() -> None:

@@ -138,11 +138,11 @@ def test_warm_start_gives_the_generator_the_decoder_and_the_moments_of_codes() -
     nets = learner_of(algorithm).nets
     generator, decoder = nets["generator"], nets["discriminator"].net.decoder
     for name, tensor in decoder.state_dict().items():
-        assert torch.equal(tensor, generator.state_dict()[name]) is not name.startswith("dense")
+        assert torch.equal(tensor, generator.decoder.state_dict()[name]) is not name.startswith("dense")
     images = 2 * algorithm.source.space.to_unit(algorithm.source.train_NCHW) - 1
     code_NZ = nets["discriminator"].net.encoder(images).detach()
     latent_NZ = generator.draw_latent(200_000, torch.Generator().manual_seed(0))
-    first_of_codes, first_of_latent = decoder.dense(code_NZ).detach(), generator.dense(latent_NZ).detach()
+    first_of_codes, first_of_latent = decoder.dense(code_NZ).detach(), generator.decoder.dense(latent_NZ).detach()
     assert torch.allclose(first_of_codes.mean(0), first_of_latent.mean(0), atol=0.02)
     assert torch.allclose(torch.cov(first_of_codes.T), torch.cov(first_of_latent.T), atol=0.02)
     assert algorithm.report.phase == "autoencoder"
@@ -154,9 +154,10 @@ def test_warm_start_gives_the_generator_the_decoder_and_the_moments_of_codes() -
     [
         {},
         {"pretrain_rounds": 2, "warm_start": True},
+        {"pretrain_rounds": 1, "warm_start": True, "discriminator": {"net": "mlp", "hidden": (5, 4), "code_size": 3}},
         {"discriminator": {"skip_connections": True, "vanishing_residuals": True, "carry_steps": 3}},
     ],
-    ids=["plain", "warm", "skips"],
+    ids=["plain", "warm", "linear", "skips"],
 )
 def test_same_seed_same_run_and_resume_is_bit_for_bit(variant: dict[str, Any]) -> None:
     whole = final(tiny(**variant))
