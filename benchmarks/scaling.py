@@ -1,9 +1,11 @@
 """What a SeqGAN round costs the driver, in bytes and milliseconds, and how many rollout runners it can feed.
 
-    python benchmarks/scaling.py      runners 0, 1, 2; light actors 1, 4, 16; then a table for 8, 64 and 512 runners
+    python benchmarks/scaling.py                          runners 0, 1, 2; light actors; a table for 8, 64, 512 runners
+    python benchmarks/scaling.py --measured 1964 645      the same without rounds: ms of rollouts and learning
 
-Bytes are counted, milliseconds are the least of some repeats: other work on the machine only ever adds. `actors` are
-processes without nets, which answer at once with as many bytes as a runner would: what N workers cost the driver alone.
+Bytes are counted; times of rounds are the least of some repeats. `actors` are processes without nets, which answer
+at once with as many bytes as a runner would; what they cost the driver is the CPU time of its process, which other work
+on the machine hardly changes.
 """
 
 import argparse
@@ -11,7 +13,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from speed_on_ray import built
 
 from rlgan.policies import SeqGAN
 from rlgan.policies.calls import guarded
+from rlgan.policies.token_runner import rollout_batch
 
 COUNTS = (8, 64, 512)
 RUNNERS_PER_NODE = 8
@@ -105,8 +108,8 @@ class Light:
 
 
 def one_round(actors: list[Any], weights: Any, answer_bytes: int) -> float:
-    """Seconds of two broadcasts and two collections, as a round of SeqGAN makes them, with nothing to compute."""
-    started = perf_counter()
+    """CPU seconds of the driver in two broadcasts and two collections, as a round of SeqGAN makes them."""
+    started = process_time()
     for _ in range(2):
         reference = ray.put(weights)
         # A reference in a closure, as `rlgan.policies.broadcast` sends it: nothing is copied into the call.
@@ -118,7 +121,7 @@ def one_round(actors: list[Any], weights: Any, answer_bytes: int) -> float:
             for i in range(len(actors))
         ]
         ray.get([actor.apply.remote(call) for actor, call in zip(actors, calls, strict=True)])
-    return perf_counter() - started
+    return process_time() - started
 
 
 def actors_section(repeats: int, found: Found) -> None:
@@ -129,14 +132,14 @@ def actors_section(repeats: int, found: Found) -> None:
         actors = [Light.remote() for _ in range(count)]
         one_round(actors, weights, int(found.batch_bytes))
         seconds = [one_round(actors, weights, int(found.batch_bytes)) for _ in range(5 * repeats)]
-        found.milliseconds[count] = min(seconds) * 1e3
+        found.milliseconds[count] = statistics.median(seconds) * 1e3
         rows.append([str(count), f"{min(seconds) * 1e3:.1f}", f"{statistics.median(seconds) * 1e3:.1f}"])
         for actor in actors:
             ray.kill(actor)
-    table(["light actors", "2 broadcasts and 2 collections, ms (least)", "(median)"], rows)
+    table(["light actors", "2 broadcasts and 2 collections, ms of the driver's CPU (least)", "(median)"], rows)
 
 
-def paper_section(_: int, found: Found) -> None:
+def paper_section(found: Found) -> None:
     """On paper: a + b N milliseconds of the driver, the rollouts divided by N, the learning not divided."""
     counts, costs = zip(*sorted(found.milliseconds.items()), strict=True)
     each, fixed = np.polyfit(counts, costs, 1)
@@ -157,20 +160,33 @@ def paper_section(_: int, found: Found) -> None:
     print(f"rollouts cost less than the calls for them from {(rollout / each) ** 0.5:.0f} runners on\n")
 
 
-SECTIONS = {"rounds": rounds_section, "actors": actors_section, "paper": paper_section}
+def sizes(found: Found) -> None:
+    """Bytes of the nets and of a batch, without a round."""
+    algorithm = built(0)
+    found.weight_bytes = num_bytes(algorithm.weights.nets)
+    found.batch_bytes = num_bytes(rollout_batch(algorithm, 64))
+    algorithm.stop()
+    print(f"nets {found.weight_bytes / 1e6:.2f} MB, batch {found.batch_bytes / 1e3:.0f} kB\n", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7, help="measured repeats, after one that warms up")
+    parser.add_argument(
+        "--measured", type=float, nargs=2, help="milliseconds of all rollouts of a round, and of learning"
+    )
     options = parser.parse_args()
     print(machine(), "\n")
     torch.set_num_threads(1)
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     found = Found()
-    for name, section in SECTIONS.items():
-        print(f"### {name}\n", flush=True)
-        section(options.repeats, found)
+    if options.measured:
+        found.rollout_seconds, found.update_seconds = (value / 1e3 for value in options.measured)
+        sizes(found)
+    else:
+        rounds_section(options.repeats, found)
+    actors_section(options.repeats, found)
+    paper_section(found)
 
 
 if __name__ == "__main__":

@@ -89,12 +89,12 @@ class Trial(RLlibCallback):  # type: ignore[misc]
             result["done"] = True
 
     def _opened(self, algorithm: Any) -> TensorBoardLog:
-        """The log of this trial; after a restore, rounds that are done again replace what was written."""
+        """The log of this trial; after an interrupt, rounds that are done again replace what was written."""
         name = Path(algorithm.logdir).name if algorithm.logdir else "trial"  # what Tune calls the trial
         folder = self._tensorboard / name
         folder.parent.mkdir(parents=True, exist_ok=True)
         step = algorithm.report.step
-        log = TensorBoardLog(folder, purge_step=step if step > 1 else None)
+        log = TensorBoardLog(folder, purge_step=step if folder.is_dir() else None)
         log.configuration(self._settings_of(algorithm).to_yaml(), step - 1)
         return log
 

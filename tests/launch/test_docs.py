@@ -40,7 +40,7 @@ def test_every_command_of_the_page_works(page: str, tmp_path: Path) -> None:
     "page",
     [
         "README.md", "docs/results.md", "docs/benchmarks.md", "docs/tensorboard.md", "docs/cluster.md", "docs/tune.md",
-        "docs/reliability.md", *PAGES,
+        "docs/scaling.md", "docs/reliability.md", *PAGES,
     ],
 )  # fmt: skip
 def test_every_link_leads_somewhere(page: str) -> None:

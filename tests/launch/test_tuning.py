@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ray import tune
@@ -19,6 +21,7 @@ from rlgan.errors import CheckpointError, ConfigError
 from rlgan.launch.systems.seqgan import quick
 from rlgan.launch.tuning import Trial, search_space
 from rlgan.policies import SeqGAN, SeqGANConfig
+from rlgan.policies.rounds import RoundReport
 from rlgan.settings import changed
 from tests.policies.conftest import tiny
 
@@ -95,6 +98,29 @@ def test_tunes_save_and_restore_use_our_format_and_open_no_pickle(tmp_path):
     assert not (tmp_path / "ran").exists()
     other.restore_from_path(other.save_to_path(tmp_path / "again"))
     one.stop(), other.stop()
+
+
+@pytest.mark.parametrize("again_from", [1, 3])
+def test_a_trial_that_goes_on_replaces_the_rounds_that_it_does_again(again_from, tmp_path):
+    run = changed(quick(), {"log": {"eval_every": 0}}, "run")
+    for first, last in ((1, 5), (again_from, 4)):
+        trial = Trial(run, tmp_path)
+        trial._figures = {"gen/nll_test": 2.0}
+        for step in range(first, last + 1):
+            report = RoundReport(step=step, phase="likelihood", figures={"gen/loss": float(first)})
+            config = SimpleNamespace(hyperparameters=run.training, seed=0)
+            algorithm = SimpleNamespace(
+                report=report, total_steps=9, config=config, source=None, logdir="/tmp/ray/session/trial_a"
+            )
+            result: dict[str, Any] = {"gen": {"loss": 0.0}}
+            trial.on_train_result(algorithm=algorithm, result=result)
+            assert result == {"gen": {"loss": 0.0, "nll_test": 2.0}}
+        trial._log.close()
+    scalars = EventAccumulator(str(tmp_path / "trial_a")).Reload().Scalars("gen/loss")
+    expected = [(step, 1.0) for step in range(1, again_from)] + [
+        (step, float(again_from)) for step in range(again_from, 5)
+    ]
+    assert [(event.step, event.value) for event in scalars] == expected
 
 
 @pytest.mark.usefixtures("local_ray")
