@@ -203,7 +203,7 @@ ROWS = {
             f"{LAUNCH}cli_cluster.py::test_more",
             f"{LAUNCH}cli_cluster.py::test_a_cluster_without",
             f"{LAUNCH}cli_cluster.py::test_a_cluster_that_is_too_small",
-            f"{LAUNCH}cli_cluster.py::test_waiting",
+            f"{LAUNCH}cli_cluster.py::test_a_cluster_with_room",
         ),
     ),
     "R33": Row(
