@@ -221,7 +221,7 @@ def test_a_real_cluster(dashboard, rlgan_process, tiny_words, tmp_path, monkeypa
     assert wheel.stat().st_size < 5e6
     with zipfile.ZipFile(wheel) as file:
         assert {name.split("/")[0].split("-")[0] for name in file.namelist()} == {"rlgan"}
-    to = ("submit", "--dashboard", dashboard, "--connect-timeout", "60", "--wheel", wheel, "train", "seqgan")
+    to = ("submit", "--dashboard", dashboard, "--connect-timeout", "150", "--wheel", wheel, "train", "seqgan")
     process = rlgan_process(
         *to, *tiny_words, "--run-dir", tmp_path / "run", "--num-env-runners", "1", "--config", "settings.yaml"
     )
