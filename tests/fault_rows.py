@@ -218,7 +218,7 @@ ROWS = {
     ),
     "R35": Row(
         "300 rounds",
-        "memory, open files and the object store do not grow",
+        "memory and open files do not grow",
         (f"{LAUNCH}chaos.py::test_soak",),
     ),
     "R36": Row(
