@@ -68,6 +68,9 @@ def main() -> None:
     folder, resume = Path(sys.argv[1]).absolute(), "--resume" in sys.argv
     ray.init(address="local", include_dashboard=False, log_to_driver=False)
     results = tuner(folder, resume).fit()
+    if not all(result.metrics and result.metrics.get("done") for result in results):  # Tune returns after Ctrl-C
+        print("not all trials have ended: --resume goes on", file=sys.stderr)
+        sys.exit(130)
     for result in results:
         chosen, reached = result.config["hyperparameters"], result.metrics
         print(
