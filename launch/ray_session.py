@@ -16,7 +16,7 @@ from pathlib import Path
 
 import filelock
 
-from rlgan.errors import ClusterError
+from rlgan.errors import ClusterError, first_line
 from rlgan.launch.room import cores_here, require_local_room, require_room
 from rlgan.launch.run_config import WorkerConfig
 
@@ -173,7 +173,7 @@ def _start_private_ray(num_cpus: int, folder: Path) -> None:
             _temp_dir=str(folder),
         )
     except (OSError, RuntimeError, ValueError, TimeoutError) as error:
-        raise ClusterError(f"Ray did not start on this machine: {_first_line(error)}. Its logs: {folder}.") from error
+        raise ClusterError(f"Ray did not start on this machine: {first_line(error)}. Its logs: {folder}.") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.umask(before)
@@ -198,7 +198,7 @@ def _connect(address: str, timeout_seconds: float) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         raise ClusterError(
-            f"--address {address}: {_first_line(error):.150}. If that cluster asks for a token, set "
+            f"--address {address}: {first_line(error):.150}. If that cluster asks for a token, set "
             "RAY_AUTH_MODE=token and fetch it with `ray get-auth-token`."
         ) from error
     finally:
@@ -249,8 +249,3 @@ def watch_head(gcs: str, is_over: threading.Event, give_up: Callable[[], None], 
         except ClusterError:
             missed += 1
     give_up()
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of what an exception says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

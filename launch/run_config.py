@@ -38,6 +38,9 @@ class WorkerConfig(BaseModel):
     rollout_timeout: float = Field(
         600.0, gt=0, le=1e6, description="Seconds a rollout may take before its process is given up."
     )
+    learner_timeout: float = Field(
+        7200.0, gt=0, le=1e6, description="Seconds a learner process may take for one call before it is given up."
+    )
     address: str | None = Field(
         None,
         min_length=1,
@@ -129,7 +132,8 @@ class RunConfig(BaseModel):
             num_gpus_per_learner=workers.num_gpus_per_learner,
         )
         config.discriminator_learners(workers.num_discriminator_learners)
-        return config.rollouts(timeout_seconds=workers.rollout_timeout).debugging(seed=self.seed)
+        config.time_limits(rollout_seconds=workers.rollout_timeout, learner_seconds=workers.learner_timeout)
+        return config.debugging(seed=self.seed)
 
 
 class Invocation(BaseModel):

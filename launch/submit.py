@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rlgan.errors import ClusterError, ConfigError
+from rlgan.errors import ClusterError, ConfigError, first_line
 from rlgan.launch.catalogue import SYSTEMS, system_named
 from rlgan.launch.options import OptionStyle, parse_options, value_of
 from rlgan.launch.ray_session import quiet_ray, require_listener
@@ -199,7 +199,7 @@ class _Cluster:
         thread.start()
         thread.join(seconds)
         if errors:
-            said = (str(errors[0]).strip().splitlines() or [type(errors[0]).__name__])[0].rstrip(".")
+            said = first_line(errors[0])
             hint = "If the cluster asks for a token, set RAY_AUTH_MODE=token and fetch it with `ray get-auth-token`."
             raise ClusterError(f"--dashboard {self._dashboard}: {said:.200}. {hint}") from errors[0]
         if not answers:

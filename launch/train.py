@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from rlgan.checkpoint import Checkpoint, latest_checkpoint
-from rlgan.errors import ClusterError, RlganError
+from rlgan.errors import ClusterError, RlganError, first_line
 from rlgan.launch import preflight
 from rlgan.launch.generator import checkpoint_at
 from rlgan.launch.history import History
@@ -148,21 +148,15 @@ def _logged(directory: RunDirectory) -> Iterator[None]:
     except RlganError as error:
         if "\n" in str(error):
             directory.error_log.write_text(traceback.format_exc(), encoding="utf-8")
-            first_line = str(error).splitlines()[0]
-            raise type(error)(f"{first_line} See {directory.error_log}.") from error
+            raise type(error)(f"{first_line(error)}. See {directory.error_log}.") from error
         raise
     except Exception as error:
         if _is_out_of_memory(error):
-            raise ClusterError(f"{_first_line(error)}. Ask for smaller nets, batches or fewer rollouts.") from error
+            raise ClusterError(f"{first_line(error):.200}. Ask for smaller nets, batches or fewer rollouts.") from error
         directory.error_log.write_text(traceback.format_exc(), encoding="utf-8")
         raise CrashError(
-            f"unexpected {type(error).__name__}: {_first_line(error)}; the traceback is in {directory.error_log}."
+            f"unexpected {type(error).__name__}: {first_line(error):.200}; the traceback is in {directory.error_log}."
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    """The beginning of what an exception says."""
-    return (str(error).strip().splitlines() or [""])[0][:200].rstrip(".")
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

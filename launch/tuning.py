@@ -44,6 +44,7 @@ def search_space(run: RunConfig, training: Mapping[str, Any], tensorboard: Path)
         "num_gpus_per_learner": workers.num_gpus_per_learner,
         "num_discriminator_learners": workers.num_discriminator_learners,
         "rollout_timeout_seconds": workers.rollout_timeout,
+        "learner_timeout_seconds": workers.learner_timeout,
         "callbacks": functools.partial(Trial, run, tensorboard.absolute()),
     }
 

@@ -18,20 +18,17 @@ import ray
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 
+from rlgan.checkpoint import Checkpoint
 from rlgan.errors import WorkerError
-from rlgan.policies.broadcast import Birth, StateDict, Weights, broadcast
+from rlgan.policies.broadcast import StateDict, Weights
 from rlgan.policies.calls import add_parts, from_first_learner, on_learners
-from rlgan.policies.checkpoints import CheckpointedAlgorithm
-from rlgan.policies.collect import collect_shards
+from rlgan.policies.checkpoints import CheckpointedAlgorithm, put_checkpoint, take_checkpoint
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DISCRIMINATOR, DiscriminatorGroup
 from rlgan.policies.recovery import LearnerRecovery
 from rlgan.policies.rounds import Phase, RoundReport
+from rlgan.policies.runner_pool import RunnerPool
 from rlgan.types import Source
-
-_PROBE_SECONDS = 1.0
-"""How long a round waits for a runner that is gone while others are there; without any, RLlib's 30 s."""
-_logger = logging.getLogger(__name__)
 
 
 class AdversarialAlgorithm(CheckpointedAlgorithm):
@@ -42,7 +39,7 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         step_count: rounds done.
         report: what the last round did.
         discriminator_group: the learners of the discriminator, apart from the policy's, where the system has them.
-        weights: what the runners have.
+        runners: who rolls out, and what weights they have.
     """
 
     config_class: ClassVar[type[AdversarialConfig]]
@@ -78,13 +75,11 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         if config.discriminator_learner_class is not None:
             self.discriminator_group = DiscriminatorGroup(config)
         self.step_count = 0
-        self.num_runner_timeouts = 0
-        self._births: set[Birth] = set()
+        self.runners = RunnerPool(self.env_runner_group, config.rollout_timeout_seconds)
         self._recovery = LearnerRecovery(self)
         self.report = RoundReport()
-        self.weights = Weights(version=-1, nets={})
         self.send_data()
-        self.publish(self.fresh_nets())
+        self.runners.publish(self.fresh_nets())
 
     # What a paper says.
     def phases(self) -> list[Phase]:
@@ -127,8 +122,8 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         self.report.seconds = perf_counter() - started
         figures[f"time/{phase.name}"] = self.report.seconds
         figures["rollout/workers_healthy"] = float(self.env_runner_group.num_healthy_remote_env_runners())
-        figures["rollout/worker_restarts"] = float(max(0, len(self._births) - self.config.num_env_runners))
-        figures["rollout/worker_timeouts"] = float(self.num_runner_timeouts)
+        figures["rollout/worker_restarts"] = float(max(0, self.runners.num_births - self.config.num_env_runners))
+        figures["rollout/worker_timeouts"] = float(self.runners.num_timeouts)
         figures["health/learner_restarts"] = float(self._recovery.num_restarts)
         self.report.figures = figures
         for tag, value in figures.items():
@@ -159,34 +154,28 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         """Rounds of all phases."""
         return sum(phase.num_rounds for phase in self.phases())
 
-    def publish(self, nets: dict[str, StateDict]) -> None:
-        """Send weights to all runners under a new version, and wait until they have them.
-
-        Args:
-            nets: the nets that changed; the others stay as they were, and are not sent again.
-        """
-        self.weights = Weights(self.weights.version + 1, {**self.weights.nets, **nets})
-        changed = Weights(self.weights.version, nets)
-        self._births |= broadcast(self.env_runner_group, changed, self.config.rollout_timeout_seconds)
-
-    def collect(self, call: Callable[[Any, int], Any], num_shards: int) -> list[Any]:
-        """Shards of a round from the runners.
-
-        Args:
-            call: gets a runner and the number of the shard.
-            num_shards: how many.
+    def checkpoint(self) -> Checkpoint:
+        """All that is needed to go on from here.
 
         Returns:
-            The shards in order.
+            Nets and optimisers of the learners, what the runners have, and the counters.
         """
-        return collect_shards(
-            self.env_runner_group,
-            call,
-            num_shards,
-            restore=self._refresh_runners,
-            on_late=self._count_timeout,
-            timeout_seconds=self.config.rollout_timeout_seconds,
-        )
+        kept = self._recovery.state
+        return kept if kept is not None and kept.step == self.step_count else take_checkpoint(self)
+
+    def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            checkpoint: what `checkpoint()` returned, in this or another process.
+        """
+        self._recovery.state = None
+        put_checkpoint(self, checkpoint)
+
+    @property
+    def weights(self) -> Weights:
+        """What the runners have."""
+        return self.runners.weights
 
     def policy_weights(self) -> dict[str, StateDict]:
         """The nets of the policy's learners as they are now.
@@ -203,7 +192,7 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
             Its figures by TensorBoard tag; none where it was done before the checkpoint that this run goes on from.
         """
         fit = self.discriminator_group.finish()
-        self.publish({DISCRIMINATOR: self.discriminator_group.weights()})
+        self.runners.publish({DISCRIMINATOR: self.discriminator_group.weights()})
         if fit is None:
             return {}
         self.report.histograms["disc/logits"] = fit.logits
@@ -226,7 +215,7 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         return max(1, self.config.num_env_runners)
 
     def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
-        """Bring dead runners back and give them the current weights (RLlib would leave them with their first ones).
+        """RLlib's call between rounds for runners that have died.
 
         Args:
             env_runner_group: the runners.
@@ -234,22 +223,7 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         Returns:
             The numbers of those that came back.
         """
-        is_urgent = env_runner_group.num_healthy_remote_env_runners() == 0
-        restored: list[int] = env_runner_group.probe_unhealthy_env_runners(None if is_urgent else _PROBE_SECONDS)
-        if restored:
-            _logger.warning("rollout runners %s died and were restarted", restored)
-            self._births |= broadcast(env_runner_group, self.weights, self.config.rollout_timeout_seconds)
-        return restored
-
-    def _refresh_runners(self) -> None:
-        """Bring dead runners back, and give all the weights: Ray may have restarted one that RLlib never missed."""
-        is_sent = bool(self.restore_env_runners(self.env_runner_group))
-        if not is_sent and self.env_runner_group.num_healthy_remote_env_runners():
-            self._births |= broadcast(self.env_runner_group, self.weights, self.config.rollout_timeout_seconds)
-
-    def _count_timeout(self) -> None:
-        """One more runner that was ended because it took too long."""
-        self.num_runner_timeouts += 1
+        return self.runners.restore()
 
     def cleanup(self) -> None:
         """Stop all workers of this algorithm; RLlib calls it from `stop()`."""

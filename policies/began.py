@@ -186,7 +186,7 @@ class BEGAN(AdversarialAlgorithm):
         figures = on_learners(self.learner_group, lambda learner: learner.pretrain_round(index), "policy")[0]
         if config.warm_start and index + 1 == config.pretrain_rounds:
             on_learners(self.learner_group, lambda learner: learner.start_generator(), "policy")
-            self.publish(self.fresh_nets())
+            self.runners.publish(self.fresh_nets())
         return {"disc/loss": figures["loss"], "disc/grad_norm": figures["grad_norm"]}
 
     def _adversarial_round(self, index: int) -> dict[str, float]:
@@ -197,7 +197,7 @@ class BEGAN(AdversarialAlgorithm):
         now = on_learners(self.learner_group, lambda learner: learner.adversarial_round(start, scale), "policy")[0]
         self.equilibrium = now
         self._follow_measure(now.measure)
-        self.publish(self.fresh_nets())
+        self.runners.publish(self.fresh_nets())
         return {
             "gen/loss": now.fake_error,
             "gen/grad_norm": now.generator_norm,

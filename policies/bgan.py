@@ -41,7 +41,7 @@ from rlgan.policies.bgan_workers import (
 )
 from rlgan.policies.broadcast import StateDict
 from rlgan.policies.calls import on_learners
-from rlgan.policies.collect import split_evenly
+from rlgan.policies.runner_pool import split_evenly
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DISCRIMINATOR
 from rlgan.policies.modules import net_spec
@@ -218,7 +218,7 @@ class BGAN(AdversarialAlgorithm):
         else:
             figures = self.update_policy(lambda learner: learner.policy_step(ray.get(shared), average))
         self.moving_average = _AVERAGE_RATE * average + (1 - _AVERAGE_RATE) * float(log_partition(batch.score_NM))
-        self.publish({GENERATOR: self.policy_weights()[GENERATOR]})
+        self.runners.publish({GENERATOR: self.policy_weights()[GENERATOR]})
         return {f"gen/{name}": value for name, value in figures.items()} | self._figures(batch) | disc_figures
 
     def _negatives(self) -> list[Tensor]:
@@ -226,7 +226,7 @@ class BGAN(AdversarialAlgorithm):
         config: BGANHyperparameters = self.config.hyperparameters
         sizes = split_evenly(config.batch_size, self.num_shards)
         version, step, d_steps = self.weights.version, self.step_count, range(config.d_steps)
-        shards = self.collect(
+        shards = self.runners.collect(
             lambda runner, i: [runner.negatives(sizes[i], version, step, d_step, i) for d_step in d_steps], len(sizes)
         )
         return [torch.cat(parts) for parts in zip(*shards, strict=True)]
@@ -235,7 +235,7 @@ class BGAN(AdversarialAlgorithm):
         """The batch of G's step, from all runners."""
         sizes = split_evenly(self.config.hyperparameters.batch_size, self.num_shards)
         version, step = self.weights.version, self.step_count
-        shards = self.collect(lambda runner, i: runner.draw(sizes[i], version, step, i), len(sizes))
+        shards = self.runners.collect(lambda runner, i: runner.draw(sizes[i], version, step, i), len(sizes))
         return DrawnBatch.join(shards, version)
 
     def _figures(self, batch: DrawnBatch) -> dict[str, float]:

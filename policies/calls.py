@@ -82,12 +82,17 @@ def on_learners(group: LearnerGroup, call: Callable[[Any], T], name: str) -> lis
         One result a learner, in rank order.
 
     Raises:
-        LostLearnerError: if a learner died, now or earlier; the failures of others are then only what follows from it.
+        LostLearnerError: if a learner died, now or earlier, or took longer than the configuration allows; the failures
+            of others are then only what follows from it.
     """
-    answers = list(group.foreach_learner(guarded(call, f"the {name} learner")))
-    num_alive = sum(answer.ok for answer in answers)
-    if num_alive < max(1, len(group)):
-        raise LostLearnerError(f"a {name} learner died ({num_alive} of {max(1, len(group))} are left).")
+    limit = group.config.learner_timeout_seconds
+    answers = list(group.foreach_learner(guarded(call, f"the {name} learner"), timeout_seconds=limit))
+    num_answers, num_learners = sum(answer.ok for answer in answers), max(1, len(group))
+    if num_answers < num_learners:
+        raise LostLearnerError(
+            f"a {name} learner died or took longer than learner_timeout_seconds = {limit:g} ({num_answers} of "
+            f"{num_learners} answered)."
+        )
     results = [answer.get() for answer in answers]
     for result in results:
         if isinstance(result, Failure):

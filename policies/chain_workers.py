@@ -1,7 +1,7 @@
 """Chains of a finished run on Ray workers: rollout runners without the algorithm around them.
 
 driver                       rollout runners
-  | broadcast (blocks) ------->| set_weights
+  | replace (blocks) --------->| set_weights
   | collect (blocks) --------->| shards of 16 chains; a lost one is asked for again
 """
 
@@ -14,10 +14,10 @@ from rlgan.chain_requests import ChainRequest, shards_of
 from rlgan.chains import ChainRecord
 from rlgan.image_types import LabelledImageSpace
 from rlgan.policies.algorithm import ensure_ray
-from rlgan.policies.broadcast import StateDict, Weights, broadcast
-from rlgan.policies.collect import collect_shards
+from rlgan.policies.broadcast import StateDict, Weights
 from rlgan.policies.ppgn import PPGNConfig
 from rlgan.policies.ppgn_settings import PPGNHyperparameters
+from rlgan.policies.runner_pool import RunnerPool
 from rlgan.settings import filled
 
 
@@ -51,10 +51,9 @@ class ChainWorkers:
         ensure_ray(config.required_cpus())
         config.validate()
         config.freeze()
-        self._timeout = config.rollout_timeout_seconds
-        self._weights = Weights(version=0, nets=nets)
         self.group = EnvRunnerGroup(config=config, local_env_runner=config.num_env_runners == 0)
-        broadcast(self.group, self._weights, self._timeout)
+        self._runners = RunnerPool(self.group, config.rollout_timeout_seconds)
+        self._runners.replace(Weights(version=0, nets=nets))
 
     def __enter__(self) -> "ChainWorkers":
         return self
@@ -72,18 +71,7 @@ class ChainWorkers:
         Returns:
             The record of all, which does not depend on the number of workers.
         """
-        shards, version = shards_of(num_chains), self._weights.version
+        shards, version = shards_of(num_chains), self._runners.weights.version
         return ChainRecord.join(
-            collect_shards(
-                self.group,
-                lambda runner, i: runner.run(request, shards[i], version),
-                len(shards),
-                restore=self._restore,
-                timeout_seconds=self._timeout,
-            )
+            self._runners.collect(lambda runner, i: runner.run(request, shards[i], version), len(shards))
         )
-
-    def _restore(self) -> None:
-        """Bring lost workers back and give them the nets."""
-        if self.group.probe_unhealthy_env_runners():
-            broadcast(self.group, self._weights, self._timeout)

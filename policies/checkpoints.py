@@ -15,6 +15,7 @@ from rlgan.policies.broadcast import StateDict, Weights
 from rlgan.policies.calls import from_first_learner, on_learners
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DiscriminatorGroup
+from rlgan.policies.runner_pool import RunnerPool
 from rlgan.types import Source
 
 _LEARNER, _PUBLISHED = "learner_", "published_"
@@ -26,32 +27,24 @@ class CheckpointedAlgorithm(Algorithm):  # type: ignore[misc]
     config: AdversarialConfig
     source: Source
     discriminator_group: DiscriminatorGroup
-    weights: Weights
+    runners: RunnerPool
     step_count: int
 
-    def publish(self, nets: dict[str, StateDict]) -> None:
-        """Send weights to all runners.
+    def checkpoint(self) -> Checkpoint:
+        """All that is needed to go on from here.
 
         Raises:
             NotImplementedError: always; `AdversarialAlgorithm` does it.
         """
         raise NotImplementedError
 
-    def checkpoint(self) -> Checkpoint:
-        """All that is needed to go on from here.
-
-        Returns:
-            Nets and optimisers of both learner groups, what the runners have, and the counters.
-        """
-        return take_checkpoint(self)
-
     def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint.
 
-        Args:
-            checkpoint: what `checkpoint()` returned, in this or another process.
+        Raises:
+            NotImplementedError: always; `AdversarialAlgorithm` does it.
         """
-        put_checkpoint(self, checkpoint)
+        raise NotImplementedError
 
     def learner_groups(self) -> dict[str, LearnerGroup]:
         """All learners of this algorithm.
@@ -161,10 +154,10 @@ def take_checkpoint(algorithm: CheckpointedAlgorithm) -> Checkpoint:
     for name, group in algorithm.learner_groups().items():
         groups = from_first_learner(group, lambda learner: learner.tensors(), name)
         tensors |= {_LEARNER + net: values for net, values in groups.items()}
-    tensors |= {_PUBLISHED + net: dict(values) for net, values in algorithm.weights.nets.items()}
+    tensors |= {_PUBLISHED + net: dict(values) for net, values in algorithm.runners.weights.nets.items()}
     state = {
         "system": algorithm.config.system,
-        "weights_version": algorithm.weights.version,
+        "weights_version": algorithm.runners.weights.version,
         "corpus": {"fingerprint": algorithm.source.fingerprint(), "name": algorithm.source.name},
         "space": asdict(algorithm.source.space),
         **algorithm.extra_state(),
@@ -202,8 +195,7 @@ def put_checkpoint(algorithm: CheckpointedAlgorithm, checkpoint: Checkpoint) -> 
         on_learners(group, lambda learner: learner.load_tensors(ray.get(reference)), name)
     algorithm.step_count = checkpoint.step
     algorithm.restore_extra_state(state)
-    algorithm.weights = Weights(state["weights_version"] - 1, {})
-    algorithm.publish(_with_prefix(checkpoint, _PUBLISHED))
+    algorithm.runners.replace(Weights(state["weights_version"], _with_prefix(checkpoint, _PUBLISHED)))
 
 
 def _with_prefix(checkpoint: Checkpoint, prefix: str) -> dict[str, StateDict]:

@@ -32,6 +32,7 @@ class AdversarialConfig(TunableConfig):
         data_space: what an example is, such as a `TokenSpace`; known once the corpus has been read.
         num_discriminator_learners: learner processes of the discriminator; 0 is the driver process.
         rollout_timeout_seconds: how long one shard of a round may take.
+        learner_timeout_seconds: how long learner processes may take for one call, such as a retraining.
         max_learner_restarts: how often learner processes that die are started again before the run is given up.
     """
 
@@ -57,6 +58,7 @@ class AdversarialConfig(TunableConfig):
         self.data_space: Any = None
         self.num_discriminator_learners = 0
         self.rollout_timeout_seconds = 600.0
+        self.learner_timeout_seconds = 7200.0
         self.max_learner_restarts = 10
         self.seed = 0
         self.env_runner_cls = self.runner_class
@@ -115,21 +117,25 @@ class AdversarialConfig(TunableConfig):
         self.corpus = changed(self.corpus, changes, "data")
         return self
 
-    def rollouts(self, timeout_seconds: float) -> "AdversarialConfig":
-        """Bound the time of a rollout.
+    def time_limits(self, rollout_seconds: float | None = None, learner_seconds: float | None = None) -> "AdversarialConfig":
+        """Bound the time that worker processes may take; one that takes longer is ended and started again.
 
         Args:
-            timeout_seconds: how long one shard of a round may take before its runner is given up.
+            rollout_seconds: for one shard of a round; None leaves it as it is.
+            learner_seconds: for one call, of which the longest is a retraining; None leaves it as it is.
 
         Returns:
             This config.
 
         Raises:
-            ConfigError: if it is not positive.
+            ConfigError: if one is not positive.
         """
-        if not timeout_seconds > 0:
-            raise ConfigError(f"rollouts.timeout_seconds: must be positive seconds; got {timeout_seconds}.")
-        self.rollout_timeout_seconds = timeout_seconds
+        for name, seconds in (("rollout", rollout_seconds), ("learner", learner_seconds)):
+            if seconds is None:
+                continue
+            if not seconds > 0:
+                raise ConfigError(f"time_limits.{name}_seconds: must be positive seconds; got {seconds}.")
+            setattr(self, f"{name}_timeout_seconds", seconds)
         return self
 
     def discriminator_learners(self, num_learners: int) -> "AdversarialConfig":

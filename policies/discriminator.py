@@ -182,11 +182,16 @@ class DiscriminatorGroup:
             Its figures; None where it was finished before a checkpoint that this run was resumed from.
 
         Raises:
-            LostLearnerError: if a learner died.
+            LostLearnerError: if a learner died, or took longer than the configuration allows.
         """
         pending, self._pending = self._pending or [], None
+        limit = self.learners.config.learner_timeout_seconds
         try:
-            fits = [ray.get(one) if isinstance(one, ray.ObjectRef) else one for one in pending]
+            fits = ray.get(pending, timeout=limit) if self.learners.is_remote else pending
+        except ray.exceptions.GetTimeoutError as error:
+            raise LostLearnerError(
+                f"a discriminator learner took longer than learner_timeout_seconds = {limit:g}."
+            ) from error
         except ray.exceptions.RayError as error:
             raise LostLearnerError("a discriminator learner died while it retrained.") from error
         for fit in fits:

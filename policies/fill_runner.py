@@ -12,7 +12,7 @@ from rlgan.blanks import chosen, draw_blanks
 from rlgan.errors import NonFiniteError
 from rlgan.fills import CONTROLS, FillBatch, fill_blanks
 from rlgan.policies.algorithm import AdversarialAlgorithm
-from rlgan.policies.collect import split_evenly
+from rlgan.policies.runner_pool import split_evenly
 from rlgan.policies.discriminator import DISCRIMINATOR
 from rlgan.policies.infilling_discriminator import Negatives
 from rlgan.policies.infilling_likelihood import GENERATOR
@@ -123,7 +123,7 @@ def judged_fills(algorithm: AdversarialAlgorithm, rate: float) -> FillBatch:
         batch: FillBatch = runner.judged_fills(*rows, version, step, shard)
         return batch
 
-    return FillBatch.join(algorithm.collect(call, len(sizes)), version)
+    return FillBatch.join(algorithm.runners.collect(call, len(sizes)), version)
 
 
 def draw_negatives(algorithm: AdversarialAlgorithm, num_steps: int, rate: float) -> list[Negatives]:
@@ -142,7 +142,7 @@ def draw_negatives(algorithm: AdversarialAlgorithm, num_steps: int, rate: float)
     sizes = split_evenly(len(real_NT), algorithm.num_shards)
     reals, blanks = real_NT.split(sizes), blank_NT.split(sizes)
     version, step = algorithm.weights.version, algorithm.step_count
-    shards = algorithm.collect(lambda runner, i: runner.fill(reals[i], blanks[i], version, step, i), len(sizes))
+    shards = algorithm.runners.collect(lambda runner, i: runner.fill(reals[i], blanks[i], version, step, i), len(sizes))
     parts = (t.split(batch_size) for t in (torch.cat(shards), real_NT, blank_NT))
     return [Negatives(*rows) for rows in zip(*parts, strict=True)]
 

@@ -83,7 +83,7 @@ class InfillingAlgorithm(AdversarialAlgorithm):
             on_learners(learners, lambda learner: learner.start_from(ray.get(shared)), DISCRIMINATOR)
         elif config.discriminator.share_embedding:
             self.share_embedding()
-        self.publish({DISCRIMINATOR: self.discriminator_group.weights()})
+        self.runners.publish({DISCRIMINATOR: self.discriminator_group.weights()})
 
     def share_embedding(self) -> None:
         """The generator's embedding to the discriminator's learners."""

@@ -157,11 +157,11 @@ class MaskGAN(InfillingAlgorithm):
         figures = self.update_policy(lambda learner: learner.language_model_epoch(index))
         config = self.config.hyperparameters.language_model
         if index + 1 < config.epochs:
-            self.publish({LANGUAGE_MODEL: self.policy_weights()[LANGUAGE_MODEL]})
+            self.runners.publish({LANGUAGE_MODEL: self.policy_weights()[LANGUAGE_MODEL]})
         else:
             on_learners(self.learner_group, lambda learner: learner.start_generator(), "policy")
             nets = self.policy_weights()
-            self.publish({**nets, MASK_MLE: nets[GENERATOR]})
+            self.runners.publish({**nets, MASK_MLE: nets[GENERATOR]})
             self.start_discriminator(nets[GENERATOR])
         return {"gen/loss": figures["loss"], "gen/grad_norm": figures["grad_norm"], "gen/lr": config.lr}
 
@@ -171,7 +171,7 @@ class MaskGAN(InfillingAlgorithm):
         rate = config.blanks.rate_at(index, config.mask_mle.epochs)
         figures = self.update_policy(lambda learner: learner.mask_mle_epoch(index, rate))
         theta = self.policy_weights()[GENERATOR]
-        self.publish({GENERATOR: theta, MASK_MLE: theta})
+        self.runners.publish({GENERATOR: theta, MASK_MLE: theta})
         if index + 1 == config.mask_mle.epochs:
             self.start_discriminator(theta)
         return {
@@ -203,7 +203,7 @@ class MaskGAN(InfillingAlgorithm):
         figures = {f"gen/{name}": value for name, value in parts.items()}
         figures |= fill_figures(batch, mask_BT, advantage_BT) | {"gen/lr": config.lr, "gen/blank_rate": self.rate}
         figures |= self.critic_round(batch, return_BT)
-        self.publish({GENERATOR: self.policy_weights()[GENERATOR]})
+        self.runners.publish({GENERATOR: self.policy_weights()[GENERATOR]})
         if config.discriminator.share_embedding:
             self.share_embedding()
         if config.reward == "discriminator" and training.d_steps > 0:

@@ -228,7 +228,7 @@ class PPGN(AdversarialAlgorithm):
 
     def _published(self, net: str, figures: dict[str, float], group: str) -> dict[str, float]:
         """Send the net that has learned to the runners; its figures by TensorBoard tag."""
-        self.publish({net: self.policy_weights()[net]})
+        self.runners.publish({net: self.policy_weights()[net]})
         return {f"{group}/{name}": value for name, value in figures.items()}
 
     def run_chains(self, request: ChainRequest, num_chains: int) -> ChainRecord:
@@ -242,7 +242,7 @@ class PPGN(AdversarialAlgorithm):
             The record of all.
         """
         shards, version = shards_of(num_chains), self.weights.version
-        return ChainRecord.join(self.collect(lambda runner, i: runner.run(request, shards[i], version), len(shards)))
+        return ChainRecord.join(self.runners.collect(lambda runner, i: runner.run(request, shards[i], version), len(shards)))
 
     def chain_net(self, name: str) -> nn.Module:
         """A net as it was published last.

@@ -1,4 +1,4 @@
-"""Learners that die are made again, and the round is done again.
+"""Learners that die or hang are made again, and the round is done again.
 
 A round is a function of the state before it: weights, seed and step. So the state of the last whole round is
 kept in memory while learners are processes of their own, and losing one costs the time of a round, not a figure.
@@ -16,7 +16,7 @@ import ray
 from ray.rllib.core.learner.learner_group import LearnerGroup
 
 from rlgan.checkpoint import Checkpoint
-from rlgan.errors import LostLearnerError, WorkerError
+from rlgan.errors import LostLearnerError, WorkerError, first_line
 from rlgan.policies.checkpoints import take_checkpoint
 from rlgan.policies.discriminator import DiscriminatorGroup
 
@@ -34,7 +34,8 @@ class LearnerRecovery:
 
     Attributes:
         num_restarts: how often the learners were made again, since the start.
-        state: of the last whole round; None where nothing is kept.
+        state: of the last whole round; None where nothing is kept. Whoever changes the algorithm between two rounds
+            sets it to None.
     """
 
     def __init__(self, algorithm: "AdversarialAlgorithm") -> None:
@@ -86,19 +87,14 @@ class LearnerRecovery:
                     f"{error} That is one more than max_learner_restarts = "
                     f"{self._algorithm.config.max_learner_restarts}. The last checkpoint is intact."
                 ) from error
-            _logger.warning("%s The learners start again, and with them round %d.", error, self.state_step + 1)
+            _logger.warning("%s The learners start again, and with them round %d.", error, self._algorithm.step_count + 1)
             try:
                 self._rebuild()
                 return
             except (LostLearnerError, ray.exceptions.RayError, RuntimeError) as again:
-                error = LostLearnerError(f"the learners did not start again: {_first_line(again)}.")
+                error = LostLearnerError(f"the learners did not start again: {first_line(again)}.")
                 time.sleep(delay)
                 delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
-
-    @property
-    def state_step(self) -> int:
-        """Rounds done in the kept state."""
-        return self.state.step if self.state is not None else 0
 
     def _rebuild(self) -> None:
         """End the learner processes that are left, start new ones, and give them data and state."""
@@ -114,6 +110,7 @@ class LearnerRecovery:
             algorithm.discriminator_group = DiscriminatorGroup(config)
         algorithm.send_data()
         algorithm.restore_checkpoint(state)
+        self.state = state
 
 
 def _end(group: LearnerGroup) -> None:
@@ -124,8 +121,3 @@ def _end(group: LearnerGroup) -> None:
     with contextlib.suppress(Exception):
         group._backend_executor.shutdown(graceful_termination=False)
     group._is_shut_down = True
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of what an exception says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

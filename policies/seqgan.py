@@ -151,7 +151,7 @@ class SeqGAN(AdversarialAlgorithm):
         """Theta to the runners; beta = theta with it, unless it is delayed and the adversarial rounds have begun."""
         theta = self.policy_weights()[GENERATOR]
         delayed = self.config.hyperparameters.rollout_delay > 0 and self.report.phase == "adversarial"
-        self.publish({GENERATOR: theta} if delayed else {GENERATOR: theta, ROLLOUT_POLICY: theta})
+        self.runners.publish({GENERATOR: theta} if delayed else {GENERATOR: theta, ROLLOUT_POLICY: theta})
 
     def _likelihood_round(self, index: int) -> dict[str, float]:
         """One epoch of maximum likelihood."""
@@ -205,7 +205,7 @@ class SeqGAN(AdversarialAlgorithm):
         rate = self.config.hyperparameters.rollout_delay
         if rate > 0:
             nets = self.weights.nets
-            self.publish({ROLLOUT_POLICY: delayed_weights(nets[ROLLOUT_POLICY], nets[GENERATOR], rate)})
+            self.runners.publish({ROLLOUT_POLICY: delayed_weights(nets[ROLLOUT_POLICY], nets[GENERATOR], rate)})
 
     def generator(self) -> RecurrentGenerator:
         """The generator as the runners have it.

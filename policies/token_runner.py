@@ -10,7 +10,7 @@ from torch import Tensor
 from rlgan.errors import NonFiniteError
 from rlgan.objectives.action_values import mc_action_value
 from rlgan.policies.algorithm import AdversarialAlgorithm
-from rlgan.policies.collect import split_evenly
+from rlgan.policies.runner_pool import split_evenly
 from rlgan.policies.runner import BatchRunner
 from rlgan.rollouts import sample_sequences
 from rlgan.seeding import torch_generator
@@ -95,7 +95,7 @@ def rollout_batch(algorithm: AdversarialAlgorithm, num_sequences: int) -> Rollou
     """
     sizes = split_evenly(num_sequences, algorithm.num_shards)
     version, step = algorithm.weights.version, algorithm.step_count
-    shards = algorithm.collect(lambda runner, i: runner.rollout(sizes[i], version, step, i), len(sizes))
+    shards = algorithm.runners.collect(lambda runner, i: runner.rollout(sizes[i], version, step, i), len(sizes))
     return RolloutBatch.join(shards, version)
 
 
@@ -112,7 +112,7 @@ def draw_negatives(algorithm: AdversarialAlgorithm, num_sequences: int, d_steps:
     """
     sizes = split_evenly(num_sequences, algorithm.num_shards)
     version, step = algorithm.weights.version, algorithm.step_count
-    shards = algorithm.collect(
+    shards = algorithm.runners.collect(
         lambda runner, i: [runner.negatives(sizes[i], version, step, d_step, i) for d_step in range(d_steps)],
         len(sizes),
     )

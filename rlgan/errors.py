@@ -49,3 +49,15 @@ class LostLearnerError(WorkerError):
 
 class StaleRunnerError(WorkerError):
     """A rollout runner has other weights than the round needs, as one that was restarted a moment ago."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, short enough to be quoted inside a message of one line.
+
+    Args:
+        error: of any kind, such as one of Ray's, whose message holds a whole traceback.
+
+    Returns:
+        The first line without its full stop; the name of its class where it says nothing.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -78,9 +78,9 @@ ROWS = {
         (f"{LAUNCH}head.py::",),
     ),
     "R9": Row(
-        "a runner hangs",
-        "ended and replaced after rollout_timeout; weights as undisturbed",
-        (f"{POLICIES}recovery.py::test_a_hung_runner",),
+        "a runner or a learner hangs",
+        "ended and replaced after rollout_timeout or learner_timeout; weights as undisturbed",
+        (f"{POLICIES}recovery.py::test_a_hung_runner", f"{POLICIES}recovery.py::test_a_hung_learner"),
     ),
     "R10": Row("a runner is slow", "left alone", (f"{POLICIES}recovery.py::test_a_slow_runner",)),
     "R11": Row(

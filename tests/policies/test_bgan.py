@@ -105,7 +105,7 @@ def test_the_generator_comes_to_draw_what_has_weight() -> None:
         batch = runner.draw(16, algorithm.weights.version, step, 0)
         whiteness.append(float(batch.sample_NM.float().mean()))
         learner.policy_step(batch, 0.0)
-        algorithm.publish({"generator": algorithm.policy_weights()["generator"]})
+        algorithm.runners.publish({"generator": algorithm.policy_weights()["generator"]})
     assert whiteness[0] < 0.7 and whiteness[-1] > 0.9, (whiteness[0], whiteness[-1])
     algorithm.stop()
 
@@ -162,7 +162,7 @@ def test_two_runners_do_what_the_driver_would_compute() -> None:
     version, step = algorithm.weights.version, algorithm.step_count
     runner = (local := tiny().build_algo()).env_runner_group.local_env_runner
     runner.set_weights(algorithm.weights)
-    shards = algorithm.collect(lambda remote, i: remote.draw(2, version, step, i), 2)
+    shards = algorithm.runners.collect(lambda remote, i: remote.draw(2, version, step, i), 2)
     for shard, batch in enumerate(shards):
         mine = runner.draw(2, version, step, shard)
         assert torch.equal(mine.sample_NM, batch.sample_NM) and torch.allclose(mine.score_NM, batch.score_NM, atol=1e-6)

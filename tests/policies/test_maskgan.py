@@ -218,7 +218,7 @@ def test_two_runners_repeat_and_their_shards_are_what_the_driver_would_compute()
     algorithm = trained(config(), 4)
     rows, version = algorithm.source.train_NT[:4], algorithm.weights.version
     blank = rows != algorithm.source.space.end_id
-    shards = algorithm.collect(lambda runner, i: runner.judged_fills(rows, blank, version, 9, i), 2)
+    shards = algorithm.runners.collect(lambda runner, i: runner.judged_fills(rows, blank, version, 9, i), 2)
     local = tiny().build_algo().env_runner_group.local_env_runner
     local.set_weights(algorithm.weights)
     for shard, batch in enumerate(shards):

@@ -89,6 +89,44 @@ def test_a_learner_of_every_system(name: str) -> None:
     algorithm.stop()
 
 
+def sleep_in(learner: object, method: str, marker: Path) -> None:
+    """Make a learner hang inside a method, once."""
+    original = getattr(learner, method)
+
+    def hanging(*arguments: object, **named: object) -> object:
+        if not marker.exists():
+            marker.touch()
+            time.sleep(10_000)
+        return original(*arguments, **named)
+
+    setattr(learner, method, hanging)
+
+
+@pytest.mark.parametrize(("which", "method"), [("policy", "policy_step"), ("discriminator", "fit")])
+def test_a_hung_learner_is_ended_and_replaced(which: str, method: str, tmp_path: Path) -> None:
+    group_of, with_learner = LEARNERS[which]
+    undisturbed = final(tiny(rounds=2))
+    algorithm = trained(with_learner(tiny(rounds=2)).time_limits(learner_seconds=8.0), 2)
+    marker, started = tmp_path / "slept", time.monotonic()
+    on_learners(group_of(algorithm), lambda learner: sleep_in(learner, method, marker), which)
+    while algorithm.step_count < algorithm.total_steps:
+        algorithm.train()
+    assert marker.exists() and algorithm.report.figures["health/learner_restarts"] == 1
+    assert time.monotonic() - started < 90
+    assert_equal(algorithm.checkpoint(), undisturbed)
+    algorithm.stop()
+
+
+def test_a_state_that_was_put_back_by_hand_is_what_a_lost_learner_goes_on_from() -> None:
+    algorithm = trained(tiny(rounds=3).learners(num_learners=1), 3)
+    other = trained(tiny(rounds=3, lr=1e-5), 3)
+    assert other.step_count == algorithm.step_count
+    algorithm.restore_checkpoint(other.checkpoint())
+    expected = algorithm.checkpoint()
+    assert_equal(expected, other.checkpoint())
+    other.stop(), algorithm.stop()
+
+
 def test_one_of_two_learners() -> None:
     algorithm = trained(tiny(rounds=3).learners(num_learners=2), 3)
     before = algorithm.step_count
@@ -166,7 +204,7 @@ def with_sleeper(config: SeqGANConfig, marker: Path, seconds: float) -> SeqGAN:
 
 def test_a_hung_runner_is_ended_and_replaced(tmp_path: Path) -> None:
     undisturbed = final(tiny(rounds=4).env_runners(num_env_runners=2))
-    algorithm = with_sleeper(tiny(rounds=4).env_runners(num_env_runners=2).rollouts(5.0), tmp_path / "slept", 10_000.0)
+    algorithm = with_sleeper(tiny(rounds=4).env_runners(num_env_runners=2).time_limits(rollout_seconds=5.0), tmp_path / "slept", 10_000.0)
     started = time.monotonic()
     while algorithm.step_count < algorithm.total_steps:
         algorithm.train()
@@ -179,7 +217,7 @@ def test_a_hung_runner_is_ended_and_replaced(tmp_path: Path) -> None:
 
 
 def test_a_slow_runner_is_left_alone(tmp_path: Path) -> None:
-    config = tiny(rounds=3).env_runners(num_env_runners=2).rollouts(60.0)
+    config = tiny(rounds=3).env_runners(num_env_runners=2).time_limits(rollout_seconds=60.0)
     algorithm = with_sleeper(config, tmp_path / "slept", 2.0)
     algorithm.train()
     assert (tmp_path / "slept").exists()

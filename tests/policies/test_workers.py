@@ -9,7 +9,7 @@ import torch
 from rlgan.errors import WorkerError
 from rlgan.policies import SeqGANConfig
 from rlgan.policies.calls import Failure, guarded, raise_failure
-from rlgan.policies.collect import split_evenly
+from rlgan.policies.runner_pool import split_evenly
 from tests.policies.conftest import tiny, train_until_restarted
 from tests.policies.test_seqgan import assert_equal, final, trained
 
@@ -26,7 +26,7 @@ def test_two_runners_repeat_and_their_shards_are_what_the_driver_would_compute()
     local = tiny().build_algo()
     runner = local.env_runner_group.local_env_runner
     runner.set_weights(algorithm.weights)
-    shards = algorithm.collect(lambda remote, i: remote.rollout(4, version, step, i), 2)
+    shards = algorithm.runners.collect(lambda remote, i: remote.rollout(4, version, step, i), 2)
     for shard, batch in enumerate(shards):
         mine = runner.rollout(4, version, step, shard)
         assert torch.equal(mine.tokens_BT, batch.tokens_BT)
@@ -81,9 +81,9 @@ def test_a_killed_runner_costs_nothing() -> None:
 def test_an_exception_in_a_remote_runner_reaches_the_driver() -> None:
     algorithm = trained(tiny().env_runners(num_env_runners=1), 1)
     with pytest.raises(WorkerError, match="needs 99"):
-        algorithm.collect(lambda runner, i: runner.rollout(4, 99, 0, i), 1)
+        algorithm.runners.collect(lambda runner, i: runner.rollout(4, 99, 0, i), 1)
     with pytest.raises(WorkerError, match="ZeroDivisionError"):
-        algorithm.collect(lambda runner, i: 1 // i, 1)
+        algorithm.runners.collect(lambda runner, i: 1 // i, 1)
     algorithm.train()
     algorithm.stop()
 
