@@ -13,7 +13,7 @@ import argparse
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from rlgan.chain_requests import ChainConfig, ChainRequest, LabelRequest, run_chains, shards_of
-from rlgan.chains import ChainRecord
+from rlgan.chain_requests import ChainConfig, ChainRequest, LabelRequest
 from rlgan.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from rlgan.launch.chain_model import load_chain_model
 from rlgan.launch.chain_pictures import recorded_steps, strip
@@ -101,14 +100,13 @@ def shifted(image_NCHW: Tensor, random: torch.Generator, most: int = 2) -> Tenso
     return torch.stack([one[:, y : y + height, x : x + width] for one, (y, x) in zip(padded, moves, strict=True)])
 
 
-def trained_judge(source: Any, path: Path, num_steps: int = 2500) -> JudgeNet:
-    """The judge, from a file or fitted to the held-out images."""
+def trained_judge(images: Tensor, labels: Tensor, path: Path, num_steps: int = 2500) -> JudgeNet:
+    """The judge, from a file or fitted to images that no generator has seen."""
     random = torch_generator(0, "ppgn results judge")
     net = JudgeNet(random)
     if path.exists():
         net.load_state_dict(load_file(path))
         return net.eval().requires_grad_(False)
-    images, labels = source.space.to_unit(source.held_out_NCHW), source.held_out_label_N
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     for _ in range(num_steps):
@@ -249,10 +247,8 @@ def run_row(name: str, seed: int, folder: Path, bench: Bench, output: Path) -> d
         LabelRequest(tuple(range(NUM_LABELS)), row.classifier, row.gradient),
         chain.rule_for(model), chain.steps, seed, recorded_steps(chain.steps, 12),
     )  # fmt: skip
-    shape = model.state_shape(trained.space, trained.sizes.encoder.code_size)
     started = time.process_time()
-    parts = [run_chains(model, trained.nets, shape, request, numbers) for numbers in shards_of(NUM_CHAINS)]
-    record = ChainRecord.join(parts)
+    record = replace(trained, model=model).run(request, NUM_CHAINS)
     seconds = time.process_time() - started
     images_TNCHW = record.image_TNCHW.clamp(0.0, 1.0)
     file = f"{name.lower().replace(',', '').replace(' ', '-')}-{seed}"
@@ -289,7 +285,8 @@ def main() -> None:
     output = arguments.output
     output.mkdir(parents=True, exist_ok=True)
     source = PPGNConfig().data(data=arguments.data, held_out_fraction=HELD_OUT).load_source()
-    bench = Bench(source, trained_judge(source, output / "judge.safetensors"))
+    unseen = source.space.to_unit(source.held_out_NCHW), source.held_out_label_N
+    bench = Bench(source, trained_judge(*unseen, output / "judge.safetensors"))
     reference = [
         {"row": "training images (judge: not seen)", "seed": 0, "rule": {}, "figures": bench.training_figures()},
         {"row": "200 held-out images", "seed": 0, "rule": {}, "figures": bench.held_out_figures()},

@@ -9,6 +9,7 @@ from rlgan.envs.image import ImageEnv
 from rlgan.envs.image_vector import ImageVectorEnv
 from rlgan.envs.infilling import InfillingEnv
 from rlgan.envs.infilling_vector import InfillingVectorEnv
+from rlgan.envs.latent import LatentEnv, LatentVectorEnv
 from rlgan.envs.one_hot import OneHotLastToken, OneHotLastTokenVector, OneHotText, OneHotTextVector
 from rlgan.envs.token import TokenEnv
 from rlgan.envs.token_vector import TokenVectorEnv
@@ -34,11 +35,19 @@ gymnasium.register(
     vector_entry_point="rlgan.envs.image_vector:make_categorical_image_vector_env",
 )
 
+gymnasium.register(
+    id="rlgan/Latent-v0",
+    entry_point="rlgan.envs.latent:make_latent_env",
+    vector_entry_point="rlgan.envs.latent:make_latent_vector_env",
+)
+
 __all__ = [
     "ImageEnv",
     "ImageVectorEnv",
     "InfillingEnv",
     "InfillingVectorEnv",
+    "LatentEnv",
+    "LatentVectorEnv",
     "OneHotLastToken",
     "OneHotLastTokenVector",
     "OneHotText",

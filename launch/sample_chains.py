@@ -9,42 +9,25 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from rlgan.chain_requests import ChainRequest, ConditionRequest, LabelRequest, UnitRequest
+from rlgan.chain_requests import ChainRequest, ConditionRequest, ContextRequest
 from rlgan.chains import ChainRecord
 from rlgan.errors import ConfigError
+from rlgan.launch.chain_conditions import ConditionOptions, condition_of
 from rlgan.launch.chain_model import ChainModel, load_chain_model
 from rlgan.launch.chain_pictures import recorded_steps, strip, write_gif
 from rlgan.launch.image_judgement import as_picture
 from rlgan.launch.options import OptionStyle, parse_options
 from rlgan.launch.pictures import write_png
-from rlgan.models.code_nets import CodeEncoder
-from rlgan.objectives.plug_and_play import label_log_probability, label_logit, released_label_log_probability
-from rlgan.plug_and_play import ENCODER
 
 STYLE = OptionStyle("rlgan sample", "Run chains of images with the newest checkpoint of a PPGN run.", positional="run")
-_GRADIENTS = {"true": label_log_probability, "released": released_label_log_probability, "logit": label_logit}
 
 
-class SampleChainOptions(BaseModel):
+class SampleChainOptions(ConditionOptions):
     """All options of `rlgan sample` for a run of PPGN."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     run: Path = Field(description="Run directory, or one of its checkpoints.")
-    label: str | None = Field(None, description="Label that all chains are to show; None: all labels in turn.")
-    unit: str | None = Field(
-        None,
-        description="Instead: a unit of the encoder that they are to excite, LAYER:CHANNEL:ROW:COLUMN with a layer "
-        "first or second, or hidden:NUMBER.",
-    )
-    condition_net: Literal["encoder", "classifier"] = Field(
-        "encoder", description="Which net knows labels: the encoder, or the classifier that was trained after all."
-    )
-    gradient: Literal["true", "released", "logit"] = Field(
-        "true", description="Of log p(label | image): all of it, as released (the label's own logit), or the raw logit."
-    )
     chains: int = Field(16, ge=1, le=1_000_000, description="How many chains.")
     steps: int | None = Field(None, ge=1, le=1_000_000, description="Steps of a chain. None: as the run was told.")
     quiet_steps: int | None = Field(None, ge=0, description="Of these, last ones without noise. None: as told.")
@@ -83,7 +66,7 @@ def sample(arguments: Sequence[str]) -> int:
     request = request_of(options, model)
     record = runner_of(options, model)(request, options.chains)
     try:
-        _write(record, options)
+        _write(record, request.condition, options)
     except OSError as error:
         raise ConfigError(f"{error.filename}: cannot be written ({error.strerror or error}).") from None
     mean = float(record.log_condition_TN[-1].mean())
@@ -111,44 +94,6 @@ def request_of(options: SampleChainOptions, model: ChainModel) -> ChainRequest:
         raise ConfigError(f"--quiet-steps {chain.quiet_steps}: the chain has only {chain.steps} steps.")
     record_at = recorded_steps(chain.steps, options.frames)
     return ChainRequest(condition_of(options, model), chain.rule_for(model.model), chain.steps, options.seed, record_at)
-
-
-def condition_of(options: SampleChainOptions, model: ChainModel) -> ConditionRequest:
-    """The condition that the options ask for.
-
-    Args:
-        options: a label, a unit, or neither.
-        model: of the run.
-
-    Returns:
-        How a worker builds it.
-
-    Raises:
-        ConfigError: if there is no such label or unit.
-    """
-    if options.unit is not None:
-        if options.label is not None:
-            raise ConfigError("--class and --unit exclude each other; give one of them.")
-        return _unit(options.unit, model)
-    names = model.label_names
-    if options.label is not None and options.label not in names:
-        raise ConfigError(f"--class {options.label}: the run has the labels {', '.join(names)}.")
-    labels = range(len(names)) if options.label is None else (names.index(options.label),)
-    return LabelRequest(tuple(labels), options.condition_net, _GRADIENTS[options.gradient])
-
-
-def _unit(word: str, model: ChainModel) -> UnitRequest:
-    """LAYER:CHANNEL:ROW:COLUMN, checked against the encoder."""
-    layer, *numbers = word.split(":")
-    encoder = model.nets[ENCODER]
-    assert isinstance(encoder, CodeEncoder)
-    if layer not in {"first", "second", "hidden"} or not 1 <= len(numbers) <= 3 or not all(map(str.isdecimal, numbers)):
-        raise ConfigError(f"--unit {word}: write first:CHANNEL:ROW:COLUMN, second:CHANNEL:ROW:COLUMN or hidden:NUMBER.")
-    place = [int(number) for number in numbers] + [0] * (3 - len(numbers))
-    sizes = encoder.layer(layer, torch.zeros(1, *model.space.shape)).shape[1:]
-    if any(value >= size for value, size in zip(place, sizes, strict=True)):
-        raise ConfigError(f"--unit {word}: layer {layer} has {sizes[0]} channels of {sizes[1]}x{sizes[2]} units.")
-    return UnitRequest(layer, *place)
 
 
 def runner_of(options: SampleChainOptions, model: ChainModel) -> Callable[[ChainRequest, int], ChainRecord]:
@@ -180,9 +125,11 @@ def runner_of(options: SampleChainOptions, model: ChainModel) -> Callable[[Chain
     return run
 
 
-def _write(record: ChainRecord, options: SampleChainOptions) -> None:
+def _write(record: ChainRecord, condition: ConditionRequest | None, options: SampleChainOptions) -> None:
     """All files that are asked for."""
     images_TNCHW = record.image_TNCHW.clamp(0.0, 1.0)
+    if isinstance(condition, ContextRequest):
+        images_TNCHW = torch.stack([condition.filled(image_NCHW) for image_NCHW in images_TNCHW])
     if options.strip is not None:
         write_png(options.strip, strip(images_TNCHW))
     if options.gif is not None:

@@ -41,11 +41,11 @@ from rlgan.policies.bgan_workers import (
 )
 from rlgan.policies.broadcast import StateDict
 from rlgan.policies.calls import on_learners
-from rlgan.policies.runner_pool import split_evenly
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DISCRIMINATOR
 from rlgan.policies.modules import net_spec
 from rlgan.policies.rounds import Phase
+from rlgan.policies.runner_pool import split_evenly
 from rlgan.policies.token_runner import GENERATOR
 from rlgan.seeding import torch_generator
 from rlgan.types import Source

@@ -117,7 +117,9 @@ class AdversarialConfig(TunableConfig):
         self.corpus = changed(self.corpus, changes, "data")
         return self
 
-    def time_limits(self, rollout_seconds: float | None = None, learner_seconds: float | None = None) -> "AdversarialConfig":
+    def time_limits(
+        self, rollout_seconds: float | None = None, learner_seconds: float | None = None
+    ) -> "AdversarialConfig":
         """Bound the time that worker processes may take; one that takes longer is ended and started again.
 
         Args:

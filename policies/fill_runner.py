@@ -12,11 +12,11 @@ from rlgan.blanks import chosen, draw_blanks
 from rlgan.errors import NonFiniteError
 from rlgan.fills import CONTROLS, FillBatch, fill_blanks
 from rlgan.policies.algorithm import AdversarialAlgorithm
-from rlgan.policies.runner_pool import split_evenly
 from rlgan.policies.discriminator import DISCRIMINATOR
 from rlgan.policies.infilling_discriminator import Negatives
 from rlgan.policies.infilling_likelihood import GENERATOR
 from rlgan.policies.runner import BatchRunner
+from rlgan.policies.runner_pool import split_evenly
 from rlgan.seeding import torch_generator
 
 

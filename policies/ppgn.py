@@ -242,7 +242,9 @@ class PPGN(AdversarialAlgorithm):
             The record of all.
         """
         shards, version = shards_of(num_chains), self.weights.version
-        return ChainRecord.join(self.runners.collect(lambda runner, i: runner.run(request, shards[i], version), len(shards)))
+        return ChainRecord.join(
+            self.runners.collect(lambda runner, i: runner.run(request, shards[i], version), len(shards))
+        )
 
     def chain_net(self, name: str) -> nn.Module:
         """A net as it was published last.

@@ -87,7 +87,9 @@ class LearnerRecovery:
                     f"{error} That is one more than max_learner_restarts = "
                     f"{self._algorithm.config.max_learner_restarts}. The last checkpoint is intact."
                 ) from error
-            _logger.warning("%s The learners start again, and with them round %d.", error, self._algorithm.step_count + 1)
+            _logger.warning(
+                "%s The learners start again, and with them round %d.", error, self._algorithm.step_count + 1
+            )
             try:
                 self._rebuild()
                 return

@@ -124,9 +124,8 @@ class RunnerPool:
         Returns:
             The shards, in the order of their numbers.
 
-        Raises:
-            WorkerError: if no shard came in for a while, or too many runners took too long; StaleRunnerError if one
-                has other weights again and again.
+        A WorkerError ends it if no shard came in for a while, if too many runners took too long, or if one has other
+        weights again and again.
         """
         if self.group.num_remote_env_runners() == 0:
             return [call(self.group.local_env_runner, shard) for shard in range(num_shards)]
@@ -166,8 +165,8 @@ class RunnerPool:
         if collection.num_late > _MAX_LATE or collection.seconds_in_vain > _PATIENCE_SECONDS:
             raise WorkerError(
                 f"{len(collection.missing)} of {collection.num_shards} rollout shards are missing: runners die or take "
-                f"longer than rollout_timeout_seconds = {self._timeout_seconds:g} ({collection.num_late} did). The last "
-                "checkpoint is intact."
+                f"longer than rollout_timeout_seconds = {self._timeout_seconds:g} ({collection.num_late} did). The "
+                "last checkpoint is intact."
             )
 
     def _answers(

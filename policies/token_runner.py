@@ -10,8 +10,8 @@ from torch import Tensor
 from rlgan.errors import NonFiniteError
 from rlgan.objectives.action_values import mc_action_value
 from rlgan.policies.algorithm import AdversarialAlgorithm
-from rlgan.policies.runner_pool import split_evenly
 from rlgan.policies.runner import BatchRunner
+from rlgan.policies.runner_pool import split_evenly
 from rlgan.rollouts import sample_sequences
 from rlgan.seeding import torch_generator
 from rlgan.token_rewards import TokenRewards

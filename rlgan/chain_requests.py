@@ -8,11 +8,12 @@ from typing import Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from rlgan.chains import Chain, ChainRecord, StepRule, start_states
-from rlgan.conditions import LabelCondition, LogProbability, UnitCondition
+from rlgan.conditions import ContextCondition, LabelCondition, LogProbability, UnitCondition
 from rlgan.models.code_nets import CodeEncoder
-from rlgan.objectives.plug_and_play import label_log_probability
+from rlgan.objectives.plug_and_play import label_log_probability, stitched
 from rlgan.plug_and_play import ENCODER, Nets, PlugAndPlayModel
 from rlgan.step_rules import PlugAndPlayRule, ReleasedRule
 from rlgan.types import Condition
@@ -113,6 +114,35 @@ class UnitRequest:
         assert isinstance(encoder, CodeEncoder)
         channel_N = torch.full((len(chain_numbers),), self.channel)
         return UnitCondition(lambda image_NCHW: encoder.layer(name, image_NCHW), channel_N, self.row, self.column)
+
+
+@dataclass(frozen=True)
+class ContextRequest:
+    """Every chain fills the hole of one picture.
+
+    Example:
+        `ContextRequest(image_CHW, is_known_HW, context_sd=0.5, label=LabelRequest((7,)))`
+
+    Attributes:
+        known_CHW: [C, H, W] in [0, 1].
+        is_known_HW: [H, W] bool.
+        context_sd: see `context_log_likelihood`.
+        label: that the filled picture is to show; None for none.
+    """
+
+    known_CHW: Tensor
+    is_known_HW: Tensor
+    context_sd: float
+    label: LabelRequest | None = None
+
+    def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
+        """See `ContextCondition`."""
+        inner = None if self.label is None else self.label.build(nets, chain_numbers)
+        return ContextCondition(self.known_CHW, self.is_known_HW, self.context_sd, inner)
+
+    def filled(self, image_NCHW: Tensor) -> Tensor:
+        """The picture with its hole filled by images of chains; see `stitched`."""
+        return stitched(image_NCHW, self.known_CHW, self.is_known_HW)
 
 
 @dataclass(frozen=True)

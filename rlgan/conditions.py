@@ -1,4 +1,4 @@
-"""Conditions of a classifier: one of its labels, or one of its hidden units. Any classifier plugs in."""
+"""What a chain is to show: a label or a hidden unit of any classifier, or the rest of a picture."""
 
 # N chains, L labels or units, C channels, H height, W width, n channels of a hidden layer
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from rlgan.objectives.plug_and_play import label_log_probability
+from rlgan.objectives.plug_and_play import context_log_likelihood, label_log_probability, stitched
+from rlgan.types import Condition
 
 LogProbability = Callable[[Tensor, Tensor], Tensor]
 
@@ -50,3 +51,29 @@ class UnitCondition:
     def log_probability(self, image_NCHW: Tensor) -> Tensor:
         """See `rlgan.types.Condition`."""
         return label_log_probability(self.layer(image_NCHW)[:, :, self.row, self.column], self.channel_N)
+
+
+class ContextCondition:
+    """The rest of a picture: known pixels, and what another condition says of the picture with its hole filled.
+
+    That other one sees the real context around the generated hole: its gradient is of the hole alone, as released.
+
+    Attributes:
+        known_CHW: [C, H, W] in [0, 1].
+        is_known_HW: [H, W] bool.
+        context_sd: see `context_log_likelihood`.
+        condition: of the filled picture, such as its label; None for none.
+    """
+
+    def __init__(
+        self, known_CHW: Tensor, is_known_HW: Tensor, context_sd: float, condition: Condition | None = None
+    ) -> None:
+        self.known_CHW, self.is_known_HW, self.context_sd = known_CHW, is_known_HW, context_sd
+        self.condition = condition
+
+    def log_probability(self, image_NCHW: Tensor) -> Tensor:
+        """See `rlgan.types.Condition`."""
+        context_N = context_log_likelihood(image_NCHW, self.known_CHW, self.is_known_HW, self.context_sd)
+        if self.condition is None:
+            return context_N
+        return context_N + self.condition.log_probability(stitched(image_NCHW, self.known_CHW, self.is_known_HW))

@@ -175,7 +175,7 @@ def read_png_folder(path: Path, colour: str) -> RawImages:
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".png" and file.is_file())
     if not files:
         raise DataError(f"{path}: no .png file in it or in its sub-folders.")
-    images = [_read_png(file, colour) for file in files]
+    images = [read_png(file, colour) for file in files]
     if colour == "auto" and any(image.ndim == 3 for image in images):
         images = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images]
     sizes = {image.shape[:2] for image in images}
@@ -189,8 +189,19 @@ def read_png_folder(path: Path, colour: str) -> RawImages:
     )
 
 
-def _read_png(path: Path, colour: str) -> Bytes:
-    """[H, W] or [H, W, 3] bytes of one file, on black where it is transparent."""
+def read_png(path: Path, colour: str) -> Bytes:
+    """One picture of a file, on black where it is transparent.
+
+    Args:
+        path: of the file.
+        colour: "grey", "colour", or "auto".
+
+    Returns:
+        [H, W] or [H, W, 3] bytes.
+
+    Raises:
+        DataError: if it is no PNG.
+    """
     try:
         with PIL.Image.open(path, formats=["PNG"]) as image:
             is_grey = colour == "grey" or (colour == "auto" and image.mode in {"1", "L", "LA", "I;16", "I"})

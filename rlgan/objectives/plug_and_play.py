@@ -71,6 +71,48 @@ def _require_labels(logits_NL: Tensor, label_N: Tensor) -> None:
         )
 
 
+def stitched(image_NCHW: Tensor, known_CHW: Tensor, is_known_HW: Tensor) -> Tensor:
+    """The real context around a generated hole: m x_known + (1 - m) x.
+
+    Args:
+        image_NCHW: [N, C, H, W] x.
+        known_CHW: [C, H, W] the real image; what it has in the hole does not matter.
+        is_known_HW: [H, W] bool, m.
+
+    Returns:
+        [N, C, H, W]; no gradient reaches x outside the hole.
+    """
+    return torch.where(is_known_HW, known_CHW, image_NCHW)
+
+
+def context_log_likelihood(image_NCHW: Tensor, known_CHW: Tensor, is_known_HW: Tensor, context_sd: float) -> Tensor:
+    """-|m (x - x_known)|^2 / (2 s^2): known pixels seen through normal noise of sd s (the paper's eps4 is eps2 / s^2).
+
+    Args:
+        image_NCHW: [N, C, H, W] x, in [0, 1].
+        known_CHW: [C, H, W] x_known.
+        is_known_HW: [H, W] bool, m.
+        context_sd: s, in units of brightness.
+
+    Returns:
+        [N] nats, but for a constant.
+
+    Raises:
+        ValueError: if s is not positive, a shape is another one, or every pixel is known, or none.
+    """
+    if not context_sd > 0:
+        raise ValueError(f"context_sd must be positive; got {context_sd}.")
+    if known_CHW.shape != image_NCHW.shape[1:] or is_known_HW.shape != image_NCHW.shape[2:]:
+        raise ValueError(
+            f"known_CHW and is_known_HW must fit images of {list(image_NCHW.shape[1:])}; got {list(known_CHW.shape)} "
+            f"and {list(is_known_HW.shape)}."
+        )
+    if bool(is_known_HW.all()) or not bool(is_known_HW.any()):
+        raise ValueError("some pixels must be known and some not.")
+    error_NCHW = torch.where(is_known_HW, image_NCHW - known_CHW, 0.0)
+    return -error_NCHW.square().flatten(1).sum(dim=1) / (2.0 * context_sd**2)
+
+
 def reconstruction_direction(reconstruction_N: Tensor, state_N: Tensor) -> Tensor:
     """R(x) - x: the score of p(x) times sigma^2, which the paper leaves to eps1.
 
@@ -112,6 +154,24 @@ def denoising_score(reconstruction_N: Tensor, state_N: Tensor, noise_sd: float) 
     if not noise_sd > 0:
         raise ValueError(f"noise_sd must be positive; got {noise_sd}.")
     return reconstruction_direction(reconstruction_N, state_N) / noise_sd**2
+
+
+def log_density_gain(state_N: Tensor, next_N: Tensor, score_N: Tensor, next_score_N: Tensor) -> Tensor:
+    """Log p(x') - log p(x) ~ (x' - x) . (s(x) + s(x')) / 2: the trapezoid rule along the line from x to x'.
+
+    A denoising autoencoder knows the score s and no density. The rule is exact for a normal density, whose score is
+    linear; elsewhere its error is of the third order in the size of the step.
+
+    Args:
+        state_N: [N, ...] x.
+        next_N: the same shape, x'.
+        score_N: the same shape, s(x) = d log p / dx.
+        next_score_N: the same shape, s(x').
+
+    Returns:
+        [N] nats.
+    """
+    return ((next_N - state_N) * 0.5 * (score_N + next_score_N)).flatten(1).sum(dim=1)
 
 
 def gaussian_prior_direction(state_N: Tensor) -> Tensor:

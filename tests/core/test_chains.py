@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlgan.chains import Chain, ChainRecord, start_states
-from rlgan.conditions import LabelCondition, UnitCondition
+from rlgan.conditions import ContextCondition, LabelCondition, UnitCondition
 from rlgan.objectives.plug_and_play import denoising_score
 from rlgan.priors import BlurPrior, DensityPrior, EncodedPrior, GaussianPrior, ReconstructionPrior
 from rlgan.step_rules import (
@@ -160,6 +160,30 @@ def test_a_condition_shifts_an_exact_chain_to_the_posterior() -> None:
 
     record = run(GaussianPrior(), AdjustedLangevinRule(0.5), 60, Observed(), dims=2)
     assert_moments(record.state_N, torch.ones(2), 0.5 * torch.eye(2))
+
+
+def test_a_known_pixel_moves_the_other_to_its_conditional_law() -> None:
+    """One pixel seen as 1.5 with noise of sd 0.5: exact posterior of the other, by regression on the first."""
+    condition = ContextCondition(torch.tensor([[[1.5, 0.0]]]), torch.tensor([[True, False]]), context_sd=0.5)
+    record = run(DensityPrior(correlated_log_density), AdjustedLangevinRule(0.15), 400, condition)
+    gain = COVARIANCE[:, :1] / (1.0 + 0.25)
+    assert_moments(record.state_N, 1.5 * gain[:, 0], COVARIANCE - gain @ COVARIANCE[:1])
+
+
+def test_a_condition_on_the_filled_picture_sees_the_real_context_and_moves_the_hole_alone() -> None:
+    seen: list[Tensor] = []
+
+    class Brightness:
+        def log_probability(self, image_NCHW: Tensor) -> Tensor:
+            seen.append(image_NCHW.detach())
+            return 3.0 * image_NCHW.flatten(1).sum(dim=1)
+
+    known, is_known = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[True, False]])
+    condition = ContextCondition(known, is_known, 1.0, Brightness())
+    place = Chain(identity_image, None, condition, PlugAndPlayRule(0.0, 1.0, 0.0)).place(torch.tensor([[0.4, 0.3]]))
+    assert seen[0].flatten().tolist() == pytest.approx([1.0, 0.3])
+    assert place.log_condition_N.tolist() == pytest.approx([3 * 1.3 - 0.18])
+    assert place.gradient_N[0].tolist() == pytest.approx([0.6, 3.0])
 
 
 def test_unit_condition_is_a_softmax_over_channels_at_one_place() -> None:

@@ -118,3 +118,42 @@ def test_blur_by_hand() -> None:
     assert torch.allclose(ppgn.blurred(torch.full((1, 1, 4, 4), 0.3), 1.0), torch.full((1, 1, 4, 4), 0.3))
     with pytest.raises(ValueError, match="blur_sd"):
         ppgn.blurred(point, 0.0)
+
+
+IMAGE = torch.tensor([[[[0.5, 0.2], [0.9, 0.4]]]], dtype=torch.float64)
+KNOWN = torch.tensor([[[1.0, 0.0], [0.9, 7.0]]], dtype=torch.float64)
+IS_KNOWN = torch.tensor([[True, True], [True, False]])
+
+
+def test_context_by_hand() -> None:
+    """Errors -0.5, 0.2 and 0 on the known pixels: -(0.25 + 0.04) / (2 * 0.25) = -0.58; gradient -error / 0.25."""
+    image = IMAGE.clone().requires_grad_()
+    out = ppgn.context_log_likelihood(image, KNOWN, IS_KNOWN, 0.5)
+    out.sum().backward()
+    assert out.tolist() == pytest.approx([-0.58])
+    assert image.grad.flatten().tolist() == pytest.approx([2.0, -0.8, 0.0, 0.0])
+    assert torch.autograd.gradcheck(lambda x: ppgn.context_log_likelihood(x, KNOWN, IS_KNOWN, 0.5), image)
+
+
+def test_stitching_by_hand() -> None:
+    image = IMAGE.clone().requires_grad_()
+    out = ppgn.stitched(image, KNOWN, IS_KNOWN)
+    out.sum().backward()
+    assert out.flatten().tolist() == [1.0, 0.0, 0.9, 0.4]
+    assert image.grad.flatten().tolist() == [0.0, 0.0, 0.0, 1.0], "the hole alone"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"context_sd": 0.0}, "context_sd"),
+        ({"known_CHW": KNOWN[:, :1]}, "must fit images"),
+        ({"is_known_HW": IS_KNOWN[:1]}, "must fit images"),
+        ({"is_known_HW": torch.ones(2, 2, dtype=torch.bool)}, "some pixels"),
+        ({"is_known_HW": torch.zeros(2, 2, dtype=torch.bool)}, "some pixels"),
+    ],
+)
+def test_wrong_contexts_are_refused(changes: dict[str, object], message: str) -> None:
+    right = {"known_CHW": KNOWN, "is_known_HW": IS_KNOWN, "context_sd": 0.5}
+    with pytest.raises(ValueError, match=message):
+        ppgn.context_log_likelihood(IMAGE, **(right | changes))  # type: ignore[arg-type]

@@ -100,12 +100,47 @@ def test_every_option_changes_the_chains(words, run, tmp_path, rlgan):
         (["--steps", "1", "--strip", "a.png"], "has only 1 steps"),
         (["--strip", "no/a.png"], "cannot be written"),
         (["--chain", "2", "--strip", "a.png"], "perhaps you meant"),
+        (["--inpaint", "wide.png", "--strip", "a.png"], "8x12 pixels cannot be scaled to the run's 8x8"),
+        (["--inpaint", "a.png", "--unit", "hidden:1", "--strip", "b.png"], "exclude each other"),
+        (["--inpaint", "square.png", "--mask", "middle", "--strip", "a.png"], "write center, left"),
+        (["--inpaint", "square.png", "--mask", "0,0,9,8", "--strip", "a.png"], "8x8 pixels"),
+        (["--inpaint", "square.png", "--mask", "0,0,8,8", "--strip", "a.png"], "some pixels must be in the hole"),
+        (["--inpaint", "square.png", "--mask", "4,4,4,8", "--strip", "a.png"], "some pixels must be in the hole"),
+        (["--inpaint", "square.png", "--mask", "square.png", "--strip", "a.png"], "some pixels must be in the hole"),
+        (["--inpaint", "square.png", "--context-sd", "0", "--strip", "a.png"], "--context-sd"),
     ],
 )
 def test_mistakes_are_one_line(words, message, run, tmp_path, rlgan, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for name, size in {"wide.png": (12, 8), "square.png": (8, 8)}.items():
+        Image.new("L", size).save(name)
     said = rlgan("sample", run, *words)
     assert said.code == 2 and message in said.err and len(said.err.splitlines()) == 1, said.err
+
+
+@pytest.mark.parametrize("form", ["box", "name", "file"])
+def test_the_hole_of_a_picture_is_filled_and_the_rest_is_kept(form, run, tmp_path, rlgan):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8).repeat(2, 0).repeat(2, 1)
+    Image.fromarray(pixels).save(tmp_path / "large.png")  # of 4 x 4 pixels for each of the run's
+    small = np.rint(pixels.reshape(8, 4, 8, 4).mean(axis=(1, 3)))
+    hole = np.zeros((8, 8), dtype=bool)
+    hole[2:6, 2:6] = True
+    Image.fromarray(hole.astype(np.uint8) * 255).save(tmp_path / "hole.png")
+    mask = {"box": "2,2,6,6", "name": "center", "file": tmp_path / "hole.png"}[form]
+    chains = ["--chains", 3, "--frames", 3, "--output", tmp_path / "a.npz"]
+    said = rlgan("sample", run, "--inpaint", tmp_path / "large.png", "--mask", mask, *chains)
+    assert said.code == 0, said.err
+    out = images(tmp_path / "a.npz")[..., 0].astype(int)
+    assert np.abs(out - small)[..., ~hole].max() <= 1
+    assert np.abs(out[:, 0] - out[:, 1])[..., hole].max() > 1, "two chains, two fills"
+    rlgan("sample", run, "--inpaint", tmp_path / "large.png", "--mask", mask, "--class", 7, "--eps2", 50, *chains)
+    assert not np.array_equal(images(tmp_path / "a.npz")[..., 0], out), "the class has a say"
+
+
+def test_a_picture_that_is_none_is_said_to_be_none(run, tmp_path, rlgan):
+    (tmp_path / "a.png").write_text("not a picture")
+    said = rlgan("sample", run, "--inpaint", tmp_path / "a.png", "--strip", tmp_path / "s.png")
+    assert said.code == 3 and "cannot be read as a PNG" in said.err
 
 
 def test_wild_steps_are_said_to_be_wild(run, tmp_path, rlgan):

@@ -204,7 +204,9 @@ def with_sleeper(config: SeqGANConfig, marker: Path, seconds: float) -> SeqGAN:
 
 def test_a_hung_runner_is_ended_and_replaced(tmp_path: Path) -> None:
     undisturbed = final(tiny(rounds=4).env_runners(num_env_runners=2))
-    algorithm = with_sleeper(tiny(rounds=4).env_runners(num_env_runners=2).time_limits(rollout_seconds=5.0), tmp_path / "slept", 10_000.0)
+    algorithm = with_sleeper(
+        tiny(rounds=4).env_runners(num_env_runners=2).time_limits(rollout_seconds=5.0), tmp_path / "slept", 10_000.0
+    )
     started = time.monotonic()
     while algorithm.step_count < algorithm.total_steps:
         algorithm.train()
