@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from rlgan.captions import CaptionWords
 from rlgan.chain_requests import ChainConfig, ChainRequest, LabelRequest
 from rlgan.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from rlgan.launch.chain_model import load_chain_model
@@ -133,7 +134,8 @@ def train(name: str, seed: int, source: Any, folder: Path, seconds: float) -> bo
     config.observation_space, config.action_space = config.gym_spaces()
     learner = PPGNLearner(config=config, module_spec=config.get_multi_rl_module_spec())
     learner.build()
-    learner.set_real_data(source.train_NCHW, source.train_label_N)
+    captions_LT = CaptionWords(source.label_names).table()
+    learner.set_real_data(source.train_NCHW, source.train_label_N, captions_LT)
     newest = latest_checkpoint(checkpoints) if checkpoints.exists() else None
     twin = folder.parent / f"ppgn_h-{seed}"
     progress = Progress(learner, config.hyperparameters)

@@ -11,14 +11,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from rlgan.chain_requests import ConditionRequest, ContextRequest, LabelRequest, UnitRequest
+from rlgan.captions import CaptionWords
+from rlgan.chain_requests import CaptionRequest, ConditionRequest, ContextRequest, LabelRequest, UnitRequest
 from rlgan.data.image_files import read_png
 from rlgan.errors import ConfigError
 from rlgan.image_types import ImageSpace
 from rlgan.launch.chain_model import ChainModel
 from rlgan.models.code_nets import CodeEncoder
 from rlgan.objectives.plug_and_play import label_log_probability, label_logit, released_label_log_probability
-from rlgan.plug_and_play import ENCODER
+from rlgan.plug_and_play import CAPTIONER, ENCODER
 
 _GRADIENTS = {"true": label_log_probability, "released": released_label_log_probability, "logit": label_logit}
 _HOLES: dict[str, Callable[[int, int], tuple[int, int, int, int]]] = {
@@ -48,6 +49,11 @@ class ConditionOptions(BaseModel):
     gradient: Literal["true", "released", "logit"] = Field(
         "true", description="Of log p(label | image): all of it, as released (the label's own logit), or the raw logit."
     )
+    caption: str | None = Field(
+        None,
+        min_length=1,
+        description="Instead: a caption that all chains are to show (a run with --captioner-rounds).",
+    )
     inpaint: Path | None = Field(
         None, description="PNG file whose hole is to be filled; it is scaled to the images of the run."
     )
@@ -66,20 +72,25 @@ def condition_of(options: ConditionOptions, model: ChainModel) -> ConditionReque
     """The condition that the options ask for.
 
     Args:
-        options: a label, a unit, a picture, or none of them.
+        options: a label, a unit, a caption, a picture, or none of them.
         model: of the run.
 
     Returns:
         How a worker builds it.
 
     Raises:
-        ConfigError: if there is no such label, unit or hole; DataError if a picture cannot be read.
+        ConfigError: if there is no such label, unit, caption or hole; DataError if a picture cannot be read.
     """
+    rivals = {"--class": options.label, "--inpaint": options.inpaint}
+    for word, value in (("--unit", options.unit), ("--caption", options.caption)):
+        given = [rival for rival, other in rivals.items() if other is not None]
+        if value is not None and given:
+            raise ConfigError(f"{given[0]} and {word} exclude each other; give one of them.")
+        rivals[word] = value
     if options.unit is not None:
-        for word, other in (("--class", options.label), ("--inpaint", options.inpaint)):
-            if other is not None:
-                raise ConfigError(f"{word} and --unit exclude each other; give one of them.")
         return _unit(options.unit, model)
+    if options.caption is not None:
+        return _caption(options.caption, model)
     names = model.label_names
     if options.label is not None and options.label not in names:
         raise ConfigError(f"--class {options.label}: the run has the labels {', '.join(names)}.")
@@ -89,6 +100,16 @@ def condition_of(options: ConditionOptions, model: ChainModel) -> ConditionReque
         return label
     known_CHW, is_known_HW = picture_as(options.inpaint, model.space), ~hole_of(options.mask, model.space)
     return ContextRequest(known_CHW, is_known_HW, options.context_sd, None if options.label is None else label)
+
+
+def _caption(caption: str, model: ChainModel) -> CaptionRequest:
+    """The words of a caption, if the run has a captioner that knows them."""
+    if CAPTIONER not in model.nets:
+        raise ConfigError("--caption: the run has no captioner. Train it with --captioner-rounds 60.")
+    try:
+        return CaptionRequest((CaptionWords(model.label_names).encode(caption),))
+    except ValueError as error:
+        raise ConfigError(f"--caption {caption!r}: {error}") from None
 
 
 def _unit(word: str, model: ChainModel) -> UnitRequest:

@@ -4,7 +4,7 @@ What differs from the paper: the encoder is a small classifier of the same image
 default the hidden layer before the rectifier, in units of its standard deviation, and the loss weights and noises are
 rlgan's (the paper's are not published). Encoder first, frozen; then generator and discriminator in one learner, since G
 learns from D's gradient; then a denoiser where the model has one; last a second classifier, which nothing before it
-knows of. The chains run on the rollout runners.
+knows of, and a captioner where labels are read as captions. The chains run on the rollout runners.
 """
 
 # N images, C channels, H height, W width, Z numbers of a code
@@ -20,6 +20,7 @@ import ray
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from torch import nn
 
+from rlgan.captions import CaptionWords
 from rlgan.chain_requests import ChainRequest, shards_of
 from rlgan.chains import ChainRecord
 from rlgan.data.image_config import ImageCorpusConfig
@@ -27,7 +28,7 @@ from rlgan.data.image_source import load_image_source
 from rlgan.errors import ConfigError, DataError
 from rlgan.image_types import ImageSource, LabelledImageSpace
 from rlgan.models.image_nets import DownConvolutions
-from rlgan.plug_and_play import CLASSIFIER, DENOISER, ENCODER, GENERATOR, BuildNet, nets_of
+from rlgan.plug_and_play import CAPTIONER, CLASSIFIER, DENOISER, ENCODER, GENERATOR, BuildNet, nets_of
 from rlgan.policies.algorithm import AdversarialAlgorithm
 from rlgan.policies.broadcast import StateDict
 from rlgan.policies.calls import on_learners
@@ -51,8 +52,8 @@ class PPGNConfig(AdversarialConfig):
     discriminator_learner_class = None
     architecture = ("model", "nets")
     fixed_on_resume = (*architecture, "noise", "losses", "encoder_rounds", "rounds", "denoiser_rounds",
-                       "steps_per_round", "batch_size", "beta1")  # fmt: skip
-    fixed_data = ("levels", "colour", "size")
+                       "captioner_rounds", "steps_per_round", "batch_size", "beta1")  # fmt: skip
+    fixed_data = ("levels", "colour", "size", "scenes")
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or PPGN)
@@ -80,7 +81,9 @@ class PPGNConfig(AdversarialConfig):
             raise DataError(
                 f"{source.name}: images of {space.height}x{space.width} cannot be halved twice; use --size."
             )
-        source.space = LabelledImageSpace(**asdict(space), num_labels=len(source.label_names))
+        has_captions = self.hyperparameters.captioner_rounds > 0
+        num_words = CaptionWords(source.label_names).num_words if has_captions else 0
+        source.space = LabelledImageSpace(**asdict(space), num_labels=len(source.label_names), num_words=num_words)
         return source
 
     def gym_spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
@@ -165,7 +168,7 @@ class PPGN(AdversarialAlgorithm):
         return DENOISER if self.config.hyperparameters.plug_and_play.has_denoiser else GENERATOR
 
     def phases(self) -> list[Phase]:
-        """The four phases; a model may have no generator or no denoiser.
+        """The five phases; a model may have no generator or no denoiser.
 
         Returns:
             In order.
@@ -177,11 +180,14 @@ class PPGN(AdversarialAlgorithm):
             Phase("generator", config.rounds if model.has_generator else 0, self._generator_round),
             Phase("denoiser", config.denoiser_rounds if model.has_denoiser else 0, self._denoiser_round),
             Phase("classifier", config.classifier_rounds, self._classifier_round),
+            Phase("captioner", config.captioner_rounds, self._captioner_round),
         ]
 
     def send_data(self) -> None:
         """The real images and labels, once, to the learners."""
-        real = ray.put((self.source.train_NCHW, self.source.train_label_N))
+        real = ray.put(
+            (self.source.train_NCHW, self.source.train_label_N, CaptionWords(self.source.label_names).table())
+        )
         on_learners(self.learner_group, lambda learner: learner.set_real_data(*ray.get(real)), "policy")
         self.loss_ratio = None
 
@@ -207,6 +213,12 @@ class PPGN(AdversarialAlgorithm):
         rounds = self.config.hyperparameters.classifier_rounds
         figures = self._on_learners(lambda learner: learner.classifier_round(CLASSIFIER, index, rounds))
         return self._published(CLASSIFIER, figures, "classifier")
+
+    def _captioner_round(self, index: int) -> dict[str, float]:
+        """Steps of the captioner."""
+        rounds = self.config.hyperparameters.captioner_rounds
+        figures = self._on_learners(lambda learner: learner.captioner_round(index, rounds))
+        return self._published(CAPTIONER, figures, "captioner")
 
     def _denoiser_round(self, index: int) -> dict[str, float]:
         """Steps of the denoiser."""

@@ -56,6 +56,9 @@ class PPGNHyperparameters(BaseModel):
     classifier_rounds: int = Field(
         30, ge=0, description="Rounds of a second classifier, which plugs into the finished model."
     )
+    captioner_rounds: int = Field(
+        0, ge=0, description="Rounds of a captioner, which plugs in too: labels are read as captions (default 0: none)."
+    )
     steps_per_round: int = Field(25, ge=1, description="Steps of a round.")
     batch_size: int = Field(64, ge=1, description="Images of a step (DeePSiM, its ancestor: 64).")
     lr: float = Field(5e-4, gt=0, description="First Adam step size of generator and discriminator (DeePSiM: 2e-4).")

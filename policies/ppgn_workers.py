@@ -20,8 +20,9 @@ from rlgan.chains import ChainRecord
 from rlgan.errors import NonFiniteError
 from rlgan.models.code_nets import CodeEncoder
 from rlgan.objectives.adversarial import binary_cross_entropy
+from rlgan.objectives.captioning import caption_log_probability
 from rlgan.objectives.feature_matching import is_paused, non_saturating, squared_error
-from rlgan.plug_and_play import DENOISER, ENCODER, GENERATOR
+from rlgan.plug_and_play import CAPTIONER, DENOISER, ENCODER, GENERATOR
 from rlgan.policies.discriminator import DISCRIMINATOR
 from rlgan.policies.learner import AdversarialLearner
 from rlgan.policies.ppgn_settings import PPGNHyperparameters
@@ -88,15 +89,17 @@ class PPGNLearner(AdversarialLearner):
 
     real_NCHW: Tensor
     label_N: Tensor
+    caption_LT: Tensor
 
-    def set_real_data(self, real_NCHW: Tensor, label_N: Tensor) -> None:
+    def set_real_data(self, real_NCHW: Tensor, label_N: Tensor, caption_LT: Tensor) -> None:
         """Keep the real images here, so that they are sent only once.
 
         Args:
             real_NCHW: [N, C, H, W] uint8 levels.
             label_N: [N] int64.
+            caption_LT: [L, T] int64, the words of every label; see `CaptionWords`.
         """
-        self.real_NCHW, self.label_N = real_NCHW, label_N
+        self.real_NCHW, self.label_N, self.caption_LT = real_NCHW, label_N, caption_LT
 
     def build_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """An Adam for each net.
@@ -128,6 +131,27 @@ class PPGNLearner(AdversarialLearner):
             unit = self.config.space.to_unit(self.real_NCHW[:1000].to(self._device))
             return float(torch.cat([self.encoder.pooled(rows) for rows in unit.split(250)]).std())
 
+    def captioner_round(self, index: int, num_rounds: int) -> dict[str, float]:
+        """Steps of the captioner by teacher forcing, on images with some noise.
+
+        Args:
+            index: of the round.
+            num_rounds: of the phase.
+
+        Returns:
+            Mean loss (nats a caption) and gradient norm.
+        """
+
+        def step(random: torch.Generator) -> list[float]:
+            rows_B, noisy_BCHW = self._noisy_images(random)
+            word_BT = self.caption_LT[self.shard(self.label_N[rows_B])]
+            log_probability_B = caption_log_probability(self.nets[CAPTIONER](noisy_BCHW, word_BT), word_BT)
+            loss = -log_probability_B.sum() / len(rows_B)
+            norm = self.descend(CAPTIONER, loss)
+            return [*self.summed(loss), norm]
+
+        return self._round(CAPTIONER, (CAPTIONER,), index, num_rounds, step, ("loss", "grad_norm"))
+
     def classifier_round(self, name: str, index: int, num_rounds: int) -> dict[str, float]:
         """Steps of the encoder or of the second classifier, on images with some noise.
 
@@ -139,12 +163,10 @@ class PPGNLearner(AdversarialLearner):
         Returns:
             Mean loss (nats), accuracy and gradient norm.
         """
-        largest = self.config.hyperparameters.noise.encoder
 
         def step(random: torch.Generator) -> list[float]:
-            rows_B, unit_BCHW = self._images(random)
-            spread_B = largest * self.shard(torch.rand(len(rows_B), 1, 1, 1, generator=random))
-            logits_BL = self.nets[name](unit_BCHW + spread_B * self._noise(unit_BCHW, random))
+            rows_B, noisy_BCHW = self._noisy_images(random)
+            logits_BL = self.nets[name](noisy_BCHW)
             label_B = self.shard(self.label_N[rows_B])
             share = len(label_B) / len(rows_B)
             loss = share * F.cross_entropy(logits_BL, label_B)
@@ -252,6 +274,13 @@ class PPGNLearner(AdversarialLearner):
         rows_B = torch.randint(len(self.real_NCHW), (self.config.hyperparameters.batch_size,), generator=random)
         unit_BCHW: Tensor = self.config.space.to_unit(self.shard(self.real_NCHW[rows_B]))
         return rows_B, unit_BCHW
+
+    def _noisy_images(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """As `_images`, with noise of a size that differs from image to image."""
+        rows_B, unit_BCHW = self._images(random)
+        largest = self.config.hyperparameters.noise.encoder
+        spread_B = largest * self.shard(torch.rand(len(rows_B), 1, 1, 1, generator=random))
+        return rows_B, unit_BCHW + spread_B * self._noise(unit_BCHW, random)
 
     def _noise(self, like: Tensor, random: torch.Generator) -> Tensor:
         """Standard normal noise for this learner's rows of a batch."""

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from rlgan.chains import Chain, ChainRecord, StepRule, start_states
-from rlgan.conditions import ContextCondition, LabelCondition, LogProbability, UnitCondition
+from rlgan.conditions import CaptionCondition, ContextCondition, LabelCondition, LogProbability, UnitCondition
 from rlgan.models.code_nets import CodeEncoder
 from rlgan.objectives.plug_and_play import label_log_probability, stitched
-from rlgan.plug_and_play import ENCODER, Nets, PlugAndPlayModel
+from rlgan.plug_and_play import CAPTIONER, ENCODER, Nets, PlugAndPlayModel
 from rlgan.step_rules import PlugAndPlayRule, ReleasedRule
 from rlgan.types import Condition
 
@@ -114,6 +114,25 @@ class UnitRequest:
         assert isinstance(encoder, CodeEncoder)
         channel_N = torch.full((len(chain_numbers),), self.channel)
         return UnitCondition(lambda image_NCHW: encoder.layer(name, image_NCHW), channel_N, self.row, self.column)
+
+
+@dataclass(frozen=True)
+class CaptionRequest:
+    """Chain n shows caption number n of a list, which is begun again at its end.
+
+    Example:
+        `CaptionRequest((words.encode("a three left of a seven"),))`
+
+    Attributes:
+        captions: word numbers, see `CaptionWords`; all of one length.
+    """
+
+    captions: tuple[tuple[int, ...], ...]
+
+    def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
+        """See `CaptionCondition`."""
+        word_NT = torch.tensor([self.captions[number % len(self.captions)] for number in chain_numbers])
+        return CaptionCondition(nets[CAPTIONER], word_NT)
 
 
 @dataclass(frozen=True)

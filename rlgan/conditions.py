@@ -1,11 +1,12 @@
-"""What a chain is to show: a label or a hidden unit of any classifier, or the rest of a picture."""
+"""What a chain is to show: a label or a hidden unit of any classifier, a caption, or the rest of a picture."""
 
-# N chains, L labels or units, C channels, H height, W width, n channels of a hidden layer
+# N chains, L labels or units, T words, C channels, H height, W width, n channels of a hidden layer
 
 from collections.abc import Callable
 
 from torch import Tensor
 
+from rlgan.objectives.captioning import caption_log_probability
 from rlgan.objectives.plug_and_play import context_log_likelihood, label_log_probability, stitched
 from rlgan.types import Condition
 
@@ -51,6 +52,22 @@ class UnitCondition:
     def log_probability(self, image_NCHW: Tensor) -> Tensor:
         """See `rlgan.types.Condition`."""
         return label_log_probability(self.layer(image_NCHW)[:, :, self.row, self.column], self.channel_N)
+
+
+class CaptionCondition:
+    """log p(w | x) of a captioner, with a caption for every chain.
+
+    Attributes:
+        captioner: [N, C, H, W] images and [N, T] words -> [N, T, words] logits.
+        word_NT: [N, T] int64.
+    """
+
+    def __init__(self, captioner: Callable[[Tensor, Tensor], Tensor], word_NT: Tensor) -> None:
+        self.captioner, self.word_NT = captioner, word_NT
+
+    def log_probability(self, image_NCHW: Tensor) -> Tensor:
+        """See `rlgan.types.Condition`."""
+        return caption_log_probability(self.captioner(image_NCHW, self.word_NT), self.word_NT)
 
 
 class ContextCondition:

@@ -103,9 +103,11 @@ class LabelledImageSpace(ImageSpace):
 
     Attributes:
         num_labels: L, at least 2.
+        num_words: of the captions that the labels are, with their end; 0 where nobody reads them so.
     """
 
     num_labels: int = 2
+    num_words: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

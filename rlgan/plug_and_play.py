@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from rlgan.chains import Prior
 from rlgan.image_types import ImageSpace, LabelledImageSpace
+from rlgan.models.captioner import Captioner
 from rlgan.models.code_nets import (
     CodeDenoiser,
     CodeEncoder,
@@ -30,7 +31,8 @@ from rlgan.models.code_nets import (
 )
 from rlgan.priors import EncodedPrior, GaussianPrior, ReconstructionPrior
 
-ENCODER, GENERATOR, DENOISER, CLASSIFIER = "encoder", "generator", "denoiser", "classifier"
+ENCODER, GENERATOR, DENOISER = "encoder", "generator", "denoiser"
+CLASSIFIER, CAPTIONER = "classifier", "captioner"
 Nets = Mapping[str, nn.Module]
 BuildNet = Callable[[torch.Generator], nn.Module]
 
@@ -184,13 +186,16 @@ def nets_of(model: PlugAndPlayModel, config: CodeNetsConfig, space: LabelledImag
         space: of the images, with the number of labels.
 
     Returns:
-        Encoder and second classifier; generator and denoiser where the model has them.
+        Encoder and second classifier; a captioner where labels are captions; generator and denoiser where the model
+        has them.
     """
     code_size = config.encoder.code_size
     builds: dict[str, BuildNet] = {
         ENCODER: partial(CodeEncoder, space, space.num_labels, config.encoder),
         CLASSIFIER: partial(DenseClassifier, space, space.num_labels, config.classifier_hidden),
     }
+    if space.num_words:
+        builds[CAPTIONER] = partial(Captioner, space, space.num_words, config.captioner)
     if model.has_generator:
         builds[GENERATOR] = partial(CodeGenerator, space, code_size, config.generator_channels)
     if model.has_denoiser:

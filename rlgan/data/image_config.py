@@ -40,6 +40,13 @@ class ImageCorpusConfig(BaseModel):
     max_images: int | None = Field(
         None, ge=2, le=10_000_000, description="Use this many images, chosen by split_seed. None (default): all."
     )
+    scenes: int | None = Field(
+        None,
+        ge=2,
+        le=10_000_000,
+        description="Compose this many scenes of two labelled images, such as 'a three left of a seven', twice as high "
+        "and wide; their labels are these captions. None (default): the images themselves.",
+    )
     held_out_fraction: float = Field(
         0.2,
         ge=0,

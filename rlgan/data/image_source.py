@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rlgan.data.image_config import ImageCorpusConfig
 from rlgan.data.image_files import RawImages, read_images
+from rlgan.data.scenes import compose_scenes, scene_names
 from rlgan.errors import DataError
 from rlgan.image_types import ImageSpace
 from rlgan.seeding import derive_seed
@@ -95,7 +96,26 @@ def load_image_source(config: ImageCorpusConfig) -> ImageFileSource:
         label_N = torch.from_numpy(raw.label_N[order_N])
         labels = label_N[num_held_out:], label_N[:num_held_out]
     images = levels_NCHW[num_held_out:], levels_NCHW[:num_held_out]
-    return ImageFileSource(space, images, labels, raw.label_names, config.data.name if config.data else "digits")
+    name = config.data.name if config.data else "digits"
+    source = ImageFileSource(space, images, labels, raw.label_names, name)
+    return source if config.scenes is None else _scenes(source, config.scenes, config)
+
+
+def _scenes(source: ImageFileSource, num_scenes: int, config: ImageCorpusConfig) -> ImageFileSource:
+    """Scenes of training images to train on, and of held-out images to hold out."""
+    if source.train_label_N is None or source.held_out_label_N is None:
+        raise DataError(f"{source.name}: scenes need labelled images. Give --labels, or a folder each.")
+    num_held_out = round(config.held_out_fraction * num_scenes)
+    parts = []
+    for purpose, images_NCHW, label_N, count in (
+        ("train", source.train_NCHW, source.train_label_N, num_scenes - num_held_out),
+        ("held out", source.held_out_NCHW, source.held_out_label_N, num_held_out),
+    ):
+        random = np.random.default_rng(derive_seed(config.split_seed, f"scenes {purpose}"))
+        parts.append(compose_scenes(images_NCHW, label_N, len(source.label_names), count, random))
+    space = ImageSpace(source.space.channels, 2 * source.space.height, 2 * source.space.width, config.levels)
+    images, labels = zip(*parts, strict=True)
+    return ImageFileSource(space, images, labels, scene_names(source.label_names), f"scenes of {source.name}")
 
 
 def _digits(config: ImageCorpusConfig) -> RawImages:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rlgan.image_types import ImageSpace
 from rlgan.models.autoencoder import Autoencoder
 from rlgan.models.autoencoder_config import AutoencoderConfig
+from rlgan.models.captioner import CaptionerConfig
 from rlgan.models.image_classifier import ImageClassifier, ImageClassifierConfig
 from rlgan.models.image_nets import MLP, UpConvolutions
 
@@ -49,6 +50,7 @@ class CodeNetsConfig(BaseModel):
         "with 48, 32, 16, 32, 48 for codes of 64 the narrow middle left twice the error).",
     )
     denoiser_channels: int = Field(8, ge=1, le=4096, description="Channels of the denoiser of images.")
+    captioner: CaptionerConfig = CaptionerConfig()
     classifier_hidden: tuple[int, ...] = Field(
         (128,), min_length=1, description="Hidden widths of the second classifier."
     )

@@ -143,6 +143,47 @@ def test_a_picture_that_is_none_is_said_to_be_none(run, tmp_path, rlgan):
     assert said.code == 3 and "cannot be read as a PNG" in said.err
 
 
+@pytest.fixture(scope="module")
+def scenes_run(tmp_path_factory, local_ray) -> Path:
+    """A finished run on scenes, with a captioner."""
+    from rlgan.launch.main import main
+
+    path, words = tmp_path_factory.mktemp("scenes") / "run", ["--scenes", "120", "--captioner-rounds", "1"]
+    words += ["--nets.captioner.hidden-size", "4", "--eval-samples", "8"]
+    assert main(["train", "ppgn", "--model", "ppgn_h", "--run-dir", str(path), *TINY, *words]) == 0
+    return path
+
+
+def test_a_caption_steers_chains_of_scenes(scenes_run, tmp_path, rlgan):
+    assert {"captioner/loss", "captioner/grad_norm"} <= set(tags_of(scenes_run / "tensorboard")["scalars"])
+    chains = ["--chains", 2, "--frames", 2, "--eps2", 500, "--output"]
+    said = rlgan("sample", scenes_run, "--caption", "a three left of a seven", *chains, tmp_path / "a.npz")
+    assert said.code == 0 and images(tmp_path / "a.npz").shape == (2, 2, 16, 16, 1), said.err
+    assert rlgan("sample", scenes_run, "--caption", "an eight above a one", *chains, tmp_path / "b.npz").code == 0
+    assert rlgan("sample", scenes_run, "--class", "a three left of a seven", *chains, tmp_path / "c.npz").code == 0
+    assert len({images(tmp_path / f"{name}.npz").tobytes() for name in "abc"}) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--caption", "a cat"], "'cat' is not known; the words are a, above, an"),
+        (["--caption", "a " * 9], "1 to 6 words; got 9"),
+        (["--caption", "a one", "--class", "a one left of a one"], "--class and --caption exclude each other"),
+        (["--caption", "a one", "--unit", "hidden:1"], "--unit and --caption exclude each other"),
+        (["--caption", "a one", "--inpaint", "a.png"], "--inpaint and --caption exclude each other"),
+    ],
+)
+def test_mistakes_in_captions_are_one_line(words, message, scenes_run, tmp_path, rlgan):
+    said = rlgan("sample", scenes_run, *words, "--strip", tmp_path / "a.png")
+    assert said.code == 2 and message in said.err and len(said.err.splitlines()) == 1, said.err
+
+
+def test_a_run_without_a_captioner_says_so(run, tmp_path, rlgan):
+    said = rlgan("sample", run, "--caption", "a one", "--strip", tmp_path / "a.png")
+    assert said.code == 2 and "--captioner-rounds" in said.err
+
+
 def test_wild_steps_are_said_to_be_wild(run, tmp_path, rlgan):
     said = rlgan("sample", run, "--eps1", "1e30", "--output", tmp_path / "a.npz")
     assert said.code == 4 and "smaller --eps1" in said.err
