@@ -80,14 +80,17 @@ ROWS = {
 class JudgeNet(nn.Module):
     """Two strided 5x5 convolutions: not the encoder's architecture."""
 
-    def __init__(self, init: torch.Generator) -> None:
+    def __init__(
+        self, init: torch.Generator, shape: tuple[int, ...] = (1, 28, 28), num_labels: int = NUM_LABELS
+    ) -> None:
         super().__init__()
         torch.manual_seed(init.initial_seed())
+        channels, height, width = shape
         self.layers = nn.Sequential(
-            nn.Conv2d(1, 12, 5, 2, 2), nn.LeakyReLU(0.1), nn.Conv2d(12, 24, 5, 2, 2), nn.LeakyReLU(0.1),
-            nn.Flatten(), nn.Linear(24 * 49, 64), nn.ReLU(),
+            nn.Conv2d(channels, 12, 5, 2, 2), nn.LeakyReLU(0.1), nn.Conv2d(12, 24, 5, 2, 2), nn.LeakyReLU(0.1),
+            nn.Flatten(), nn.Linear(24 * (height // 4) * (width // 4), 64), nn.ReLU(),
         )  # fmt: skip
-        self.output = nn.Linear(64, NUM_LABELS)
+        self.output = nn.Linear(64, num_labels)
 
     def forward(self, image_NCHW: Tensor) -> Tensor:
         logits_NL: Tensor = self.output(self.layers(image_NCHW))

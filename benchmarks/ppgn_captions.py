@@ -1,0 +1,138 @@
+"""Chains of PPGN to captions, "a three left of a seven": exact match by readers that know other digits.
+
+    python benchmarks/ppgn_captions.py --data t10k-images-idx3-ubyte.gz --output runs/captions --seeds 0 1 2
+
+Each seed is one `rlgan train ppgn` command, which is printed; a complete run is kept. It trains on scenes of 60% of the
+images. The readers are three classifiers (relation, first digit, second digit) of another architecture, trained on
+scenes of the other 40% and tested on the training scenes. 200 chains, one for each caption. "Shuffled": the same images
+read against the captions of other chains. A caption is matched when both digits are; the relation is another column.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from measuring import machine, table
+from ppgn_results import HELD_OUT, JudgeNet
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from training_runs import train_all
+
+from rlgan.captions import CaptionWords
+from rlgan.chain_requests import CaptionRequest, ChainRequest
+from rlgan.launch.chain_model import ChainModel, load_chain_model
+from rlgan.launch.chain_pictures import recorded_steps, strip
+from rlgan.launch.image_judgement import as_picture
+from rlgan.launch.pictures import write_png
+from rlgan.objectives.captioning import caption_log_probability
+from rlgan.plug_and_play import CAPTIONER
+from rlgan.policies import PPGNConfig
+from rlgan.seeding import torch_generator
+
+NUM_SCENES, NUM_DIGITS, IMAGE_SIZE = 20_000, 10, 14
+OPTIONS = """--scenes 20000 --size 14 --held-out-fraction 0.4 --captioner-rounds 100 --encoder-rounds 100 --rounds 160
+    --nets.encoder.code-size 128 --classifier-rounds 0 --eval-samples 400"""
+
+
+class Readers(nn.Module):
+    """Relation, first and second digit of a scene: three nets with nothing in common."""
+
+    def __init__(self, shape: tuple[int, int, int], random: torch.Generator) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(JudgeNet(random, shape, count) for count in (2, NUM_DIGITS, NUM_DIGITS))
+
+    @torch.no_grad()
+    def read(self, image_NCHW: Tensor) -> Tensor:
+        """[N, 3] relation, first and second digit."""
+        return torch.stack([net(image_NCHW).argmax(dim=1) for net in self.nets], dim=1)
+
+
+def parts_of(label_N: Tensor) -> Tensor:
+    """[N, 3] relation, first and second digit of the captions with these numbers."""
+    first_N = label_N // NUM_DIGITS
+    return torch.stack([first_N // NUM_DIGITS, first_N % NUM_DIGITS, label_N % NUM_DIGITS], dim=1)
+
+
+def trained_readers(image_NCHW: Tensor, label_N: Tensor, path: Path, num_steps: int) -> Readers:
+    """The readers, from a file or fitted to scenes."""
+    random = torch_generator(0, "caption readers")
+    readers = Readers(tuple(image_NCHW.shape[1:]), random)
+    if path.exists():
+        readers.load_state_dict(load_file(path))
+        return readers.eval().requires_grad_(False)
+    part_N3 = parts_of(label_N)
+    optimizer = torch.optim.Adam(readers.parameters(), 1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+    for _ in range(num_steps):
+        rows = torch.randint(len(image_NCHW), (64,), generator=random)
+        noisy = image_NCHW[rows] + 0.1 * torch.randn(image_NCHW[rows].shape, generator=random)
+        loss = sum(F.cross_entropy(net(noisy), part_N3[rows, i]) for i, net in enumerate(readers.nets))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    save_file(readers.state_dict(), path)
+    return readers.eval().requires_grad_(False)
+
+
+def scores(readers: Readers, image_NCHW: Tensor, label_N: Tensor) -> list[str]:
+    """Exact match of both digits, of a digit, of the relation; and both digits against the captions of others."""
+    seen_N3, told_N3 = readers.read(image_NCHW), parts_of(label_N)
+    is_same_N3 = seen_N3 == told_N3
+    both = is_same_N3[:, 1:].all(dim=1).float().mean()
+    other_N3 = told_N3[torch.randperm(len(told_N3), generator=torch_generator(0, "shuffled captions"))]
+    shuffled = (seen_N3 == other_N3)[:, 1:].all(dim=1).float().mean()
+    figures = (both, shuffled, is_same_N3[:, 1:].float().mean(), is_same_N3[:, 0].float().mean())
+    return [f"{float(figure):.3f}" for figure in figures]
+
+
+@torch.no_grad()
+def caption_accuracy(model: ChainModel, image_NCHW: Tensor, label_N: Tensor) -> float:
+    """Share of scenes whose own caption is the likeliest of all to the captioner."""
+    table_LT = CaptionWords(model.label_names).table()
+    captioner, chosen = model.nets[CAPTIONER], []
+    for image_CHW in image_NCHW:
+        copies = image_CHW.expand(len(table_LT), *image_CHW.shape)
+        chosen.append(int(caption_log_probability(captioner(copies, table_LT), table_LT).argmax()))
+    return float((torch.tensor(chosen) == label_N).float().mean())
+
+
+def main() -> None:
+    """Train what is missing, then print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--reader-steps", type=int, default=4000)
+    arguments, chain_options = parser.parse_known_args()
+    options = ["--data", str(arguments.data), *OPTIONS.split(), *chain_options]
+    runs = train_all("ppgn", arguments.output, arguments.seeds, {"scenes": options}, jobs=1)
+    data = {"data": arguments.data, "size": IMAGE_SIZE, "scenes": NUM_SCENES, "held_out_fraction": HELD_OUT}
+    source: Any = PPGNConfig().data(**data).load_source()
+    to_unit = source.space.to_unit
+    unseen = to_unit(source.held_out_NCHW), source.held_out_label_N
+    readers = trained_readers(*unseen, arguments.output / "readers.safetensors", arguments.reader_steps)
+    some = to_unit(source.train_NCHW[:2000]), source.train_label_N[:2000]
+    rows = [["training scenes, not seen by the readers", "", "", *scores(readers, *some)]]
+    for (_, seed), path in runs.items():
+        model = load_chain_model(path)
+        words, label_N = CaptionWords(model.label_names), torch.arange(len(model.label_names))
+        request = ChainRequest(
+            CaptionRequest(tuple(tuple(row) for row in words.table().tolist())),
+            model.chain.rule_for(model.model), model.chain.steps, seed, recorded_steps(model.chain.steps, 10),
+        )  # fmt: skip
+        image_TNCHW = model.run(request, len(label_N)).image_TNCHW.clamp(0.0, 1.0)
+        accuracy = caption_accuracy(model, unseen[0][:200], unseen[1][:200])
+        rows.append(["chains to captions", str(seed), f"{accuracy:.3f}", *scores(readers, image_TNCHW[-1], label_N)])
+        write_png(arguments.output / f"captions-{seed}.png", as_picture(image_TNCHW[-1], 20))
+        write_png(arguments.output / f"captions-strip-{seed}.png", strip(image_TNCHW[:, [37, 181]]))
+    print(f"\n{machine()}\n")
+    head = ["images", "seed", "captioner", "both digits", "shuffled captions", "a digit", "relation"]
+    table(head, rows)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
