@@ -9,37 +9,10 @@ from pathlib import Path
 import pytest
 
 from rlgan.launch.history import History
+from tests.launch.processes import children_named, wait_for
 
 TRAIN = ("train", "seqgan")
 pytestmark = pytest.mark.slow
-
-
-def children_named(pid: int, name: str) -> list[int]:
-    """Live descendants of a process whose title holds a name."""
-    parents: dict[int, int] = {}
-    titles: dict[int, str] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-            titles[int(path.parent.name)] = (path.parent / "cmdline").read_text()
-        except (OSError, IndexError):
-            continue
-        if fields[0] != "Z":
-            parents[int(path.parent.name)] = int(fields[1])
-
-    def is_below(one: int) -> bool:
-        while one in parents and one != pid:
-            one = parents[one]
-        return one == pid
-
-    return [one for one in parents if one != pid and name in titles.get(one, "") and is_below(one)]
-
-
-def wait_for_rounds(process) -> None:
-    for line in process.stdout:
-        if "adversarial" in line:
-            return
-    pytest.fail(f"ended with {process.wait()}: {process.stderr.read()}")
 
 
 @pytest.mark.timeout(900)
@@ -48,7 +21,7 @@ def test_chaos(rlgan_process, tiny_words, tmp_path):
     chance = random.Random(20261127)
     words = [*TRAIN, *tiny_words, "--num-env-runners", "2", "--checkpoint-every", "20", "--eval-every", "0"]
     process = rlgan_process(*words, "--rounds", "1000000", "--run-dir", "chaos")
-    wait_for_rounds(process)
+    wait_for("adversarial", process)
     started, killed = time.monotonic(), 0
     while time.monotonic() - started < 60:
         time.sleep(3 * (0.5 + chance.random()))

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from rlgan.launch import ray_session, room
 from rlgan.launch.catalogue import system_named
 from rlgan.launch.run_config import WorkerConfig
 from rlgan.policies import SeqGAN, SeqGANConfig, resources
+from tests.launch.processes import cluster_head
 
 TRAIN = ("train", "seqgan")
 
@@ -251,28 +251,11 @@ def test_noise_of_ray_goes_into_a_file(tmp_path, capfd):
     assert capfd.readouterr().err == "from Python\nafterwards\n"
 
 
-HEAD = """
-import logging, sys, ray
-ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-print(ray.get_runtime_context().gcs_address, flush=True)
-sys.stdin.read()
-"""
-
-
 @pytest.fixture(scope="module")
 def head():
     """Address of a cluster of two CPUs that asks for a token."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HEAD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        assert process.stdin is not None
-        process.stdin.close()
+    with cluster_head() as (_, address):
+        yield address
 
 
 # Complains when code of rlgan itself, and not of Ray, opens a port; the last line shows that it would.

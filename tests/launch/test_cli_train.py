@@ -11,6 +11,7 @@ import yaml
 from rlgan.checkpoint import latest_checkpoint
 from rlgan.launch.history import History
 from rlgan.launch.systems.seqgan import SeqGANRun
+from tests.launch.processes import alive, command_of, descendants, wait_for
 
 TRAIN = ("train", "seqgan")
 pytestmark = pytest.mark.slow
@@ -87,50 +88,6 @@ def test_a_non_finite_loss_stops_the_run(local_ray, rlgan, tiny_words, tmp_path,
     monkeypatch.setattr(learner.torch.nn.utils, "clip_grad_norm_", lambda parameters, limit: float("nan"))
     said = rlgan(*TRAIN, *tiny_words, "--run-dir", tmp_path / "run")
     assert said.code == 4 and said.err.count("\n") == 1 and "with gradient norm nan" in said.err
-
-
-def descendants(pid: int) -> set[tuple[int, str]]:
-    """(pid, start time) of all processes below one, zombies left out."""
-    children: dict[int, list[tuple[int, str]]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append((int(path.parent.name), fields[19]))
-    found: set[tuple[int, str]] = set()
-    pending = [pid]
-    while pending:
-        below = children.get(pending.pop(), [])
-        found |= set(below)
-        pending += [child for child, _ in below]
-    return found
-
-
-def alive(process: tuple[int, str]) -> bool:
-    """Whether that very process still runs."""
-    try:
-        fields = Path(f"/proc/{process[0]}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return False
-    return fields[0] not in "ZX" and fields[19] == process[1]
-
-
-def command_of(pid: int) -> str:
-    """The command line of a process; nothing if it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
-
-
-def wait_for(line_start: str, process) -> None:
-    """Read the output up to a line."""
-    for line in process.stdout:
-        if line.lstrip().startswith(line_start) or line_start in line:
-            return
-    pytest.fail(f"ended with {process.wait()} before {line_start!r}: {process.stderr.read()}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])

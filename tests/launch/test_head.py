@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -12,28 +10,14 @@ import pytest
 from rlgan.checkpoint import latest_checkpoint
 from rlgan.errors import ClusterError
 from rlgan.launch import ray_session
-from tests.launch.test_chaos import children_named
-
-HEAD = """
-import logging, sys, ray
-ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-print(ray.get_runtime_context().gcs_address, flush=True)
-sys.stdin.read()
-"""
+from tests.launch.processes import children_named, cluster_head
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("workers", [[], ["--num-env-runners", "1"]], ids=["driver alone", "a runner"])
 def test_the_head_dies(workers, rlgan_process, tiny_words, tmp_path):
-    with subprocess.Popen(
-        [sys.executable, "-c", HEAD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as head:
-        address = head.stdout.readline().strip()
+    with cluster_head() as (head, address):
         (gcs,) = children_named(head.pid, "gcs_server")
         process = rlgan_process(
             "train", "seqgan", *tiny_words, *workers, "--rounds", "100000", "--checkpoint-every", "5",
