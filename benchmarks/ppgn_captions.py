@@ -3,33 +3,35 @@
     python benchmarks/ppgn_captions.py --data t10k-images-idx3-ubyte.gz --output runs/captions --seeds 0 1 2
 
 Each seed is one `rlgan train ppgn` command, which is printed; a complete run is kept. It trains on scenes of 60% of the
-images. The readers are three classifiers (relation, first digit, second digit) of another architecture, trained on
-scenes of the other 40% and tested on the training scenes. 200 chains, one for each caption. "Shuffled": the same images
-read against the captions of other chains. A caption is matched when both digits are; the relation is another column.
+images. The readers, of another architecture, know the other 40%: one tells the relation, one reads the digit in the
+brightest square of each half; they are tested on the training scenes. 200 chains, one for each caption. "Shuffled": the
+same images read against the captions of other chains. A caption is matched when both digits are; the relation is
+another column.
 """
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from measuring import machine, table
-from ppgn_results import HELD_OUT, JudgeNet
+from ppgn_results import HELD_OUT, JudgeNet, shifted
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from training_runs import train_all
 
 from rlgan.captions import CaptionWords
 from rlgan.chain_requests import CaptionRequest, ChainRequest
+from rlgan.data.image_config import ImageCorpusConfig
+from rlgan.data.image_source import ImageFileSource, load_image_source
 from rlgan.launch.chain_model import ChainModel, load_chain_model
 from rlgan.launch.chain_pictures import recorded_steps, strip
 from rlgan.launch.image_judgement import as_picture
 from rlgan.launch.pictures import write_png
 from rlgan.objectives.captioning import caption_log_probability
 from rlgan.plug_and_play import CAPTIONER
-from rlgan.policies import PPGNConfig
 from rlgan.seeding import torch_generator
+from rlgan.settings import changed
 
 NUM_SCENES, NUM_DIGITS, IMAGE_SIZE = 20_000, 10, 14
 OPTIONS = """--scenes 20000 --size 14 --held-out-fraction 0.4 --captioner-rounds 100 --encoder-rounds 100 --rounds 160
@@ -37,16 +39,30 @@ OPTIONS = """--scenes 20000 --size 14 --held-out-fraction 0.4 --captioner-rounds
 
 
 class Readers(nn.Module):
-    """Relation, first and second digit of a scene: three nets with nothing in common."""
+    """One net tells the relation; the other reads a digit in the brightest square of each half that this makes."""
 
-    def __init__(self, shape: tuple[int, int, int], random: torch.Generator) -> None:
+    def __init__(self, random: torch.Generator) -> None:
         super().__init__()
-        self.nets = nn.ModuleList(JudgeNet(random, shape, count) for count in (2, NUM_DIGITS, NUM_DIGITS))
+        self.relation = JudgeNet(random, (1, 2 * IMAGE_SIZE, 2 * IMAGE_SIZE), 2)
+        self.digit = JudgeNet(random, (1, IMAGE_SIZE, IMAGE_SIZE), NUM_DIGITS)
 
     @torch.no_grad()
     def read(self, image_NCHW: Tensor) -> Tensor:
         """[N, 3] relation, first and second digit."""
-        return torch.stack([net(image_NCHW).argmax(dim=1) for net in self.nets], dim=1)
+        relation_N = self.relation(image_NCHW).argmax(dim=1)
+        is_above_N = (relation_N == 1)[:, None, None, None]
+        first, second = (
+            torch.where(is_above_N, brightest(image_NCHW.mT[..., half]).mT, brightest(image_NCHW[..., half]))
+            for half in (slice(None, IMAGE_SIZE), slice(IMAGE_SIZE, None))
+        )
+        return torch.stack([relation_N, self.digit(first).argmax(dim=1), self.digit(second).argmax(dim=1)], dim=1)
+
+
+def brightest(half_NCHW: Tensor) -> Tensor:
+    """The square of an upright half that holds most of its brightness: [N, 1, size, size]."""
+    rows_NH = half_NCHW.square().sum(dim=(1, 3))
+    top_N = rows_NH.unfold(1, IMAGE_SIZE, 1).sum(dim=2).argmax(dim=1)
+    return torch.stack([half[:, top : top + IMAGE_SIZE] for half, top in zip(half_NCHW, top_N.tolist(), strict=True)])
 
 
 def parts_of(label_N: Tensor) -> Tensor:
@@ -55,20 +71,22 @@ def parts_of(label_N: Tensor) -> Tensor:
     return torch.stack([first_N // NUM_DIGITS, first_N % NUM_DIGITS, label_N % NUM_DIGITS], dim=1)
 
 
-def trained_readers(image_NCHW: Tensor, label_N: Tensor, path: Path, num_steps: int) -> Readers:
-    """The readers, from a file or fitted to scenes."""
+def trained_readers(digits: ImageFileSource, scenes: ImageFileSource, path: Path, num_steps: int) -> Readers:
+    """The readers, from a file or fitted to the held-out digits and scenes of them."""
     random = torch_generator(0, "caption readers")
-    readers = Readers(tuple(image_NCHW.shape[1:]), random)
+    readers = Readers(random)
     if path.exists():
         readers.load_state_dict(load_file(path))
         return readers.eval().requires_grad_(False)
-    part_N3 = parts_of(label_N)
+    digit_NCHW, scene_NCHW = (source.space.to_unit(source.held_out_NCHW) for source in (digits, scenes))
+    relation_N = parts_of(scenes.held_out_label_N)[:, 0]
     optimizer = torch.optim.Adam(readers.parameters(), 1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     for _ in range(num_steps):
-        rows = torch.randint(len(image_NCHW), (64,), generator=random)
-        noisy = image_NCHW[rows] + 0.1 * torch.randn(image_NCHW[rows].shape, generator=random)
-        loss = sum(F.cross_entropy(net(noisy), part_N3[rows, i]) for i, net in enumerate(readers.nets))
+        rows = torch.randint(len(digit_NCHW), (64,), generator=random)
+        loss = F.cross_entropy(readers.digit(shifted(digit_NCHW[rows], random)), digits.held_out_label_N[rows])
+        rows = torch.randint(len(scene_NCHW), (16,), generator=random)
+        loss = loss + F.cross_entropy(readers.relation(scene_NCHW[rows]), relation_N[rows])
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -109,11 +127,12 @@ def main() -> None:
     arguments, chain_options = parser.parse_known_args()
     options = ["--data", str(arguments.data), *OPTIONS.split(), *chain_options]
     runs = train_all("ppgn", arguments.output, arguments.seeds, {"scenes": options}, jobs=1)
-    data = {"data": arguments.data, "size": IMAGE_SIZE, "scenes": NUM_SCENES, "held_out_fraction": HELD_OUT}
-    source: Any = PPGNConfig().data(**data).load_source()
+    corpus = ImageCorpusConfig(data=arguments.data, size=IMAGE_SIZE, held_out_fraction=HELD_OUT)
+    digits = load_image_source(corpus)
+    source = load_image_source(changed(corpus, {"scenes": NUM_SCENES}, "data"))
+    readers = trained_readers(digits, source, arguments.output / "readers.safetensors", arguments.reader_steps)
     to_unit = source.space.to_unit
-    unseen = to_unit(source.held_out_NCHW), source.held_out_label_N
-    readers = trained_readers(*unseen, arguments.output / "readers.safetensors", arguments.reader_steps)
+    unseen = to_unit(source.held_out_NCHW[:200]), source.held_out_label_N[:200]
     some = to_unit(source.train_NCHW[:2000]), source.train_label_N[:2000]
     rows = [["training scenes, not seen by the readers", "", "", *scores(readers, *some)]]
     for (_, seed), path in runs.items():
@@ -124,7 +143,7 @@ def main() -> None:
             model.chain.rule_for(model.model), model.chain.steps, seed, recorded_steps(model.chain.steps, 10),
         )  # fmt: skip
         image_TNCHW = model.run(request, len(label_N)).image_TNCHW.clamp(0.0, 1.0)
-        accuracy = caption_accuracy(model, unseen[0][:200], unseen[1][:200])
+        accuracy = caption_accuracy(model, *unseen)
         rows.append(["chains to captions", str(seed), f"{accuracy:.3f}", *scores(readers, image_TNCHW[-1], label_N)])
         write_png(arguments.output / f"captions-{seed}.png", as_picture(image_TNCHW[-1], 20))
         write_png(arguments.output / f"captions-strip-{seed}.png", strip(image_TNCHW[:, [37, 181]]))

@@ -88,7 +88,7 @@ class JudgeNet(nn.Module):
         channels, height, width = shape
         self.layers = nn.Sequential(
             nn.Conv2d(channels, 12, 5, 2, 2), nn.LeakyReLU(0.1), nn.Conv2d(12, 24, 5, 2, 2), nn.LeakyReLU(0.1),
-            nn.Flatten(), nn.Linear(24 * (height // 4) * (width // 4), 64), nn.ReLU(),
+            nn.Flatten(), nn.Linear(24 * -(-height // 4) * -(-width // 4), 64), nn.ReLU(),
         )  # fmt: skip
         self.output = nn.Linear(64, num_labels)
 

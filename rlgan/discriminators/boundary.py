@@ -11,14 +11,14 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from rlgan.image_types import ImageSpace
 from rlgan.models.discrete_generator import DiscreteSpace
 from rlgan.models.image_nets import MLP, SLOPE, DownConvolutions
 from rlgan.models.text_nets import TextDownConvolutions
-from rlgan.objectives.f_divergence import F_DIVERGENCES, lower_bound
+from rlgan.objectives.f_divergence import F_DIVERGENCES, lower_bound, tilted_bound
 from rlgan.objectives.penalties import gradient_penalty
 from rlgan.rewards import log_odds
 
@@ -32,6 +32,11 @@ class BoundaryDiscriminatorConfig(BaseModel):
 
     divergence: Divergence = Field(
         "gan", description="Which f-divergence F bounds; all make the weight exp(F) (released: gan)."
+    )
+    objective: Literal["bound", "tilted"] = Field(
+        "bound",
+        description="The bound itself (paper), or, for kl, reverse_kl, pearson and squared_hellinger, its value at the "
+        "best constant added to F on a logarithmic scale, whose gradient cannot vanish or explode.",
     )
     net: Literal["mlp", "convolutions"] = Field(
         "mlp",
@@ -50,6 +55,13 @@ class BoundaryDiscriminatorConfig(BaseModel):
         0.1, ge=0, description="Weight of the squared gradient of F at real samples (paper: 0; a released version: 5)."
     )
 
+    @model_validator(mode="after")
+    def _has_powers(self) -> "BoundaryDiscriminatorConfig":
+        """Refuse what has no formula."""
+        if self.objective == "tilted" and F_DIVERGENCES[self.divergence].powers is None:
+            raise ValueError(f"objective tilted is for bounds that are made of exponentials; {self.divergence} is not.")
+        return self
+
 
 class BoundaryDiscriminator(nn.Module):
     """F(x), an estimate of log p(x)/q(x) in nats, high for real."""
@@ -58,6 +70,7 @@ class BoundaryDiscriminator(nn.Module):
         super().__init__()
         self.space = space
         self.divergence = F_DIVERGENCES[config.divergence]
+        self.bound = tilted_bound if config.objective == "tilted" else lower_bound
         self.gradient_penalty = config.gradient_penalty
         self.net = _build_net(space, config, init)
 
@@ -109,7 +122,7 @@ class BoundaryDiscriminator(nn.Module):
         """
         real_B = real_B.detach().requires_grad_(self.gradient_penalty > 0)
         score_real_B, score_fake_B = self.score(real_B), self.score(fake_B)
-        loss = -lower_bound(self.divergence, score_real_B, score_fake_B)
+        loss = -self.bound(self.divergence, score_real_B, score_fake_B)
         if self.gradient_penalty > 0:
             loss = loss + self.gradient_penalty * gradient_penalty(score_real_B, real_B)
         return loss, score_real_B, score_fake_B

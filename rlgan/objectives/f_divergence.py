@@ -37,6 +37,7 @@ class FDivergence:
         weight: df*/dT as a function of T; p/q at the optimum.
         activation: nu, from a free score F to T.
         conjugate_of_score: f*(nu(F)), written so that it is stable.
+        powers: a and b of `tilted_bound`; None where the bound is not made of exponentials of F.
     """
 
     name: str
@@ -45,6 +46,7 @@ class FDivergence:
     weight: Elementwise
     activation: Elementwise
     conjugate_of_score: Elementwise
+    powers: tuple[float, float] | None = None
 
 
 def bounded_exp(exponent: Tensor) -> Tensor:
@@ -81,6 +83,41 @@ def lower_bound(divergence: FDivergence, score_real_B: Tensor, score_fake_B: Ten
     return divergence.activation(score_real_B).mean() - divergence.conjugate_of_score(score_fake_B).mean()
 
 
+def tilted_bound(divergence: FDivergence, score_real_B: Tensor, score_fake_B: Tensor) -> Tensor:
+    """The bound V at the best constant added to F, on a scale on which its gradient neither vanishes nor explodes.
+
+        C = log E_P[exp(a F)] / a - log E_Q[exp(b F)] / b,   with E[F] in place of a term whose power is 0
+
+    C does not change when a constant is added to F, nor do normalised importance weights. It increases with
+    sup_c V(F + c), so that it has the same best F. KL: C = sup V, Donsker and Varadhan's bound; reverse KL: C = sup V;
+    Pearson: C = log(1 + sup V) / 2; squared Hellinger: C = -4 log(1 - sup V / 2). The gradient of V itself holds
+    exp(a F) and exp(b F): with Pearson's, a score that has gone wrong on all real samples has no gradient that would
+    bring it back.
+
+    Args:
+        divergence: a row of the table with powers.
+        score_real_B: [B] F of real samples, high for real.
+        score_fake_B: [B'] F of generated samples.
+
+    Returns:
+        Scalar, to be maximised by the discriminator.
+
+    Raises:
+        ValueError: if the divergence has no powers.
+    """
+    if divergence.powers is None:
+        raise ValueError(f"the bound of {divergence.name} is not made of exponentials; use its lower_bound.")
+    power_real, power_fake = divergence.powers
+    return _log_mean_power(score_real_B, power_real) - _log_mean_power(score_fake_B, power_fake)
+
+
+def _log_mean_power(score_B: Tensor, power: float) -> Tensor:
+    """Log E[exp(a F)] / a, and its limit E[F] for a = 0."""
+    if power == 0:
+        return score_B.mean()
+    return ((power * score_B).logsumexp(dim=0) - math.log(len(score_B))) / power
+
+
 def _kl_conjugate(t: Tensor) -> Tensor:
     return bounded_exp(t - 1)
 
@@ -107,6 +144,7 @@ F_DIVERGENCES: dict[str, FDivergence] = {
             weight=_kl_conjugate,
             activation=lambda score: score + 1,
             conjugate_of_score=bounded_exp,
+            powers=(0.0, 1.0),
         ),
         FDivergence(
             name="reverse_kl",
@@ -115,6 +153,7 @@ F_DIVERGENCES: dict[str, FDivergence] = {
             weight=lambda t: -1 / t,
             activation=lambda score: -bounded_exp(-score),
             conjugate_of_score=lambda score: score - 1,
+            powers=(-1.0, 0.0),
         ),
         FDivergence(
             name="pearson",
@@ -123,6 +162,7 @@ F_DIVERGENCES: dict[str, FDivergence] = {
             weight=lambda t: t / 2 + 1,
             activation=lambda score: 2 * (bounded_exp(score) - 1),
             conjugate_of_score=lambda score: bounded_exp(2 * score) - 1,
+            powers=(1.0, 2.0),
         ),
         FDivergence(
             name="squared_hellinger",
@@ -131,6 +171,7 @@ F_DIVERGENCES: dict[str, FDivergence] = {
             weight=lambda t: (1 - t) ** -2,
             activation=lambda score: 1 - bounded_exp(-score / 2),
             conjugate_of_score=lambda score: bounded_exp(score / 2) - 1,
+            powers=(-0.5, 0.5),
         ),
         FDivergence(
             name="jensen_shannon",

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
-from rlgan.objectives.f_divergence import F_DIVERGENCES, FDivergence, bounded_exp, lower_bound
+from rlgan.objectives.f_divergence import F_DIVERGENCES, FDivergence, bounded_exp, lower_bound, tilted_bound
 
 P = torch.tensor([0.30, 0.05, 0.20, 0.01, 0.14, 0.10, 0.15, 0.05], dtype=torch.float64)
 Q = torch.tensor([0.10, 0.15, 0.05, 0.20, 0.14, 0.06, 0.20, 0.10], dtype=torch.float64)
@@ -121,3 +122,58 @@ def test_bounded_exp_by_hand() -> None:
     assert torch.allclose(bounded_exp(x), expected)
     gradient = torch.autograd.grad(bounded_exp(x).sum(), x)[0]
     assert math.isclose(float(gradient[3]), math.exp(20), rel_tol=1e-9)
+
+
+TILTED = [row for row in F_DIVERGENCES.values() if row.powers is not None]
+
+
+@pytest.mark.parametrize("row", TILTED, ids=lambda row: row.name)
+def test_tilted_bound_is_the_bound_at_the_best_constant(row: FDivergence) -> None:
+    """sup_c V(F + c) by brute force over c, and the function of it that the docstring states."""
+    random = torch.Generator().manual_seed(2)
+    real, fake = (torch.randn(5, dtype=torch.float64, generator=random) for _ in range(2))
+    grid = torch.linspace(-6, 6, 120_001, dtype=torch.float64)[:, None]
+    values = row.activation(real + grid).mean(dim=1) - row.conjugate_of_score(fake + grid).mean(dim=1)
+    best = float(values.max())
+    stated = {
+        "kl": best,
+        "reverse_kl": best,
+        "pearson": math.log(1 + best) / 2,
+        "squared_hellinger": -4 * math.log(1 - best / 2),
+    }[row.name]
+    assert float(tilted_bound(row, real, fake)) == pytest.approx(stated, abs=1e-7)
+    assert float(tilted_bound(row, real + 3, fake + 3)) == pytest.approx(stated, abs=1e-7), "a constant does not count"
+
+
+@pytest.mark.parametrize("row", TILTED, ids=lambda row: row.name)
+def test_tilted_bound_has_its_gradient_where_the_bound_has_none(row: FDivergence) -> None:
+    """Real samples far below the generated ones: total pull 1 on each side, whatever the scores."""
+    real, fake = torch.tensor([-60.0, -61.0]).requires_grad_(), torch.tensor([50.0, 51.0]).requires_grad_()
+    tilted_bound(row, real, fake).backward()
+    assert real.grad is not None and fake.grad is not None
+    assert float(real.grad.sum()) == pytest.approx(1.0, abs=1e-5) and float(fake.grad.sum()) == pytest.approx(
+        -1.0, abs=1e-5
+    )
+    assert bool((real.grad >= 0).all()) and bool((fake.grad <= 0).all())
+    double = [torch.randn(4, dtype=torch.float64, generator=torch.Generator().manual_seed(i)) for i in (3, 4)]
+    assert torch.autograd.gradcheck(lambda r, f: tilted_bound(row, r, f), [x.requires_grad_() for x in double])
+
+
+@pytest.mark.parametrize("row", TILTED, ids=lambda row: row.name)
+def test_tilted_bound_is_greatest_at_the_log_ratio(row: FDivergence) -> None:
+    """P and Q as multisets of equal chances: no other F on three values does better, up to a constant."""
+    counts_p, counts_q = [1, 2, 5], [4, 2, 2]
+    log_ratio = torch.tensor([p / q for p, q in zip(counts_p, counts_q, strict=True)], dtype=torch.float64).log()
+
+    def value(score: Tensor) -> float:
+        real, fake = (score.repeat_interleave(torch.tensor(counts)) for counts in (counts_p, counts_q))
+        return float(tilted_bound(row, real, fake))
+
+    random = torch.Generator().manual_seed(5)
+    others = [log_ratio + 0.3 * torch.randn(3, dtype=torch.float64, generator=random) for _ in range(50)]
+    assert value(log_ratio) > max(value(other) for other in others)
+
+
+def test_tilted_bound_needs_exponentials() -> None:
+    with pytest.raises(ValueError, match="not made of exponentials"):
+        tilted_bound(F_DIVERGENCES["gan"], torch.zeros(2), torch.zeros(2))
