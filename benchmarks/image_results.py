@@ -42,6 +42,10 @@ BGAN_ROWS: dict[str, dict[str, Any]] = {
         name.replace("_", "-"): {"discriminator": {"divergence": name, "gradient_penalty": penalty}}
         for name, penalty in PENALTIES.items()
     },
+    **{
+        f"{name}-tilted": {"discriminator": {"divergence": name, "gradient_penalty": penalty, "objective": "tilted"}}
+        for name, penalty in {"kl": 1.0, "pearson": 10.0}.items()
+    },
 }
 BEGAN_ROWS: dict[str, dict[str, Any]] = {
     "began": {},
