@@ -151,7 +151,7 @@ class BGANConfig(AdversarialConfig):
         """RLlib's checks, and ours.
 
         Raises:
-            ConfigError: if the batch cannot be shared evenly among the learners.
+            ConfigError: if the batch cannot be shared among the learners.
         """
         super().validate()
         for name in ("num_learners", "num_discriminator_learners"):
@@ -161,6 +161,11 @@ class BGANConfig(AdversarialConfig):
                     f"training.batch_size: {self.hyperparameters.batch_size} codes cannot be shared evenly among "
                     f"{num_learners} learners ({name}). Choose a multiple of {num_learners}."
                 )
+        if self.hyperparameters.discriminator.objective == "tilted" and self.num_discriminator_learners > 1:
+            raise ConfigError(
+                "training.discriminator.objective: tilted compares all samples of a batch with each other; "
+                f"num_discriminator_learners must be at most 1, got {self.num_discriminator_learners}."
+            )
 
 
 class BGAN(AdversarialAlgorithm):

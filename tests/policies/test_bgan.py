@@ -147,6 +147,12 @@ def test_settings_that_cannot_work_are_refused(names: Path) -> None:
     tiny(num_draws=1, estimator="continuous")
     with pytest.raises(ConfigError, match="among 3 learners"):
         tiny().learners(num_learners=3).validate()
+    tilted = {"objective": "tilted", "divergence": "pearson"}
+    with pytest.raises(ConfigError, match="at most 1, got 2"):
+        tiny(batch_size=4, discriminator=tilted).discriminator_learners(2).validate()
+    with pytest.raises(ConfigError, match="gan is not"):
+        tiny(discriminator={"objective": "tilted"})
+    trained(tiny(discriminator=tilted)).stop()
     with pytest.raises(DataError, match="do not fill one batch of 500"):
         tiny(batch_size=500).build_algo()
     with pytest.raises(DataError, match="cannot make text"):
