@@ -82,6 +82,11 @@ def condition_of(options: ConditionOptions, model: ChainModel) -> ConditionReque
         ConfigError: if there is no such label, unit, caption or hole; DataError if a picture cannot be read.
     """
     rivals = {"--class": options.label, "--inpaint": options.inpaint}
+    for name in ("mask", "context_sd"):
+        if options.inpaint is None and getattr(options, name) != ConditionOptions.model_fields[name].default:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} says how a picture is filled; give it with --inpaint FILE.png."
+            )
     for word, value in (("--unit", options.unit), ("--caption", options.caption)):
         given = [rival for rival, other in rivals.items() if other is not None]
         if value is not None and given:

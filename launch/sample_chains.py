@@ -1,6 +1,6 @@
 """`rlgan sample` for a run of PPGN: chains of images under a condition, as a strip, an animation, a sheet or .npz."""
 
-# T recorded steps, N chains, C channels, H height, W width
+# T recorded steps, N chains, K pictures with a hole (1 or none), C channels, H height, W width
 
 import sys
 from collections.abc import Callable, Sequence
@@ -126,16 +126,19 @@ def runner_of(options: SampleChainOptions, model: ChainModel) -> Callable[[Chain
 
 
 def _write(record: ChainRecord, condition: ConditionRequest | None, options: SampleChainOptions) -> None:
-    """All files that are asked for."""
+    """All files that are asked for; a picture with a hole comes first in a row of a strip, and on a sheet."""
     images_TNCHW = record.image_TNCHW.clamp(0.0, 1.0)
+    given_KCHW = images_TNCHW[0, :0]
     if isinstance(condition, ContextRequest):
         images_TNCHW = torch.stack([condition.filled(image_NCHW) for image_NCHW in images_TNCHW])
+        given_KCHW = condition.with_grey_hole()[None]
+    given_KNCHW = given_KCHW[:, None].expand(-1, images_TNCHW.shape[1], -1, -1, -1)
     if options.strip is not None:
-        write_png(options.strip, strip(images_TNCHW))
+        write_png(options.strip, strip(torch.cat([given_KNCHW, images_TNCHW])))
     if options.gif is not None:
         write_gif(options.gif, images_TNCHW, options.columns)
     if options.grid is not None:
-        write_png(options.grid, as_picture(images_TNCHW[-1], options.columns))
+        write_png(options.grid, as_picture(torch.cat([given_KCHW, images_TNCHW[-1]]), options.columns))
     if options.output is not None:
         bytes_TNHWC = (images_TNCHW * 255 + 0.5).floor().to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
         log_condition_TN = record.log_condition_TN.numpy()

@@ -163,6 +163,10 @@ class ContextRequest:
         """The picture with its hole filled by images of chains; see `stitched`."""
         return stitched(image_NCHW, self.known_CHW, self.is_known_HW)
 
+    def with_grey_hole(self) -> Tensor:
+        """[C, H, W]: what is given, with middle grey where nothing is known."""
+        return torch.where(self.is_known_HW, self.known_CHW, 0.5)
+
 
 @dataclass(frozen=True)
 class ChainRequest:

@@ -108,6 +108,8 @@ def test_every_option_changes_the_chains(words, run, tmp_path, rlgan):
         (["--inpaint", "square.png", "--mask", "4,4,4,8", "--strip", "a.png"], "some pixels must be in the hole"),
         (["--inpaint", "square.png", "--mask", "square.png", "--strip", "a.png"], "some pixels must be in the hole"),
         (["--inpaint", "square.png", "--context-sd", "0", "--strip", "a.png"], "--context-sd"),
+        (["--mask", "left", "--strip", "a.png"], "--mask says how a picture is filled; give it with --inpaint"),
+        (["--context-sd", "0.2", "--strip", "a.png"], "--context-sd says"),
     ],
 )
 def test_mistakes_are_one_line(words, message, run, tmp_path, rlgan, monkeypatch):
@@ -135,6 +137,20 @@ def test_the_hole_of_a_picture_is_filled_and_the_rest_is_kept(form, run, tmp_pat
     assert np.abs(out[:, 0] - out[:, 1])[..., hole].max() > 1, "two chains, two fills"
     rlgan("sample", run, "--inpaint", tmp_path / "large.png", "--mask", mask, "--class", 7, "--eps2", 50, *chains)
     assert not np.array_equal(images(tmp_path / "a.npz")[..., 0], out), "the class has a say"
+
+
+def test_strips_and_sheets_begin_with_the_picture_that_is_to_be_filled(run, tmp_path, rlgan):
+    pixels = np.full((8, 8), 255, dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "white.png")
+    said = rlgan("sample", run, "--inpaint", tmp_path / "white.png", "--mask", "left", "--chains", 2, "--frames", 3,
+                 "--strip", tmp_path / "s.png", "--grid", tmp_path / "g.png", "--columns", 2)  # fmt: skip
+    assert said.code == 0, said.err
+    strip, grid = (np.asarray(Image.open(tmp_path / name))[::6, ::6, 0] for name in ("s.png", "g.png"))
+    given = np.where(np.arange(8) < 4, 128, 255)[None].repeat(8, 0)
+    assert strip.shape == (2 * 9 + 1, 4 * 9 + 1) and grid.shape == (2 * 9 + 1, 2 * 9 + 1), "one picture more"
+    for first in (strip[1:9, 1:9], strip[10:18, 1:9], grid[1:9, 1:9]):
+        assert np.array_equal(first, given)
+    assert np.array_equal(strip[1:9, 28:36], grid[1:9, 10:18]), "the end of chain 0"
 
 
 def test_a_picture_that_is_none_is_said_to_be_none(run, tmp_path, rlgan):
