@@ -6,6 +6,7 @@
 The generators are those of the first command. Of the 4,000 images that they have not seen, 3,000 teach the judge and
 100 of the other 1,000, ten of each digit, lose their hole. Four chains fill each. Errors are means of squares over the
 pixels of the hole; "mean of 4" is the error of the four fills' mean, which is the fairer rival of the mean image.
+The four training images whose known pixels are nearest are a rival that needs no generator.
 """
 
 import argparse
@@ -39,6 +40,13 @@ class Pictures:
     mean_CHW: Tensor
 
 
+def nearest_fills(pictures: Pictures, train_NCHW: Tensor, is_hole_HW: Tensor) -> Tensor:
+    """[N, 4, C, H, W]: the holes filled from the four training images whose other pixels are nearest."""
+    distance_NM = torch.cdist(pictures.real_NCHW[..., ~is_hole_HW].flatten(1), train_NCHW[..., ~is_hole_HW].flatten(1))
+    nearest_NK = distance_NM.topk(NUM_CHAINS, largest=False).indices
+    return torch.where(is_hole_HW, train_NCHW[nearest_NK], pictures.real_NCHW[:, None])
+
+
 def fills(model: ChainModel, pictures: Pictures, is_hole_HW: Tensor, has_label: bool, seed: int) -> Tensor:
     """[N, 4, C, H, W]: every picture, its hole filled by four chains."""
     chain = model.chain.model_copy(update=CHAIN)
@@ -66,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True, help="output of ppgn_results.py")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0], help="none: the rivals only")
     parser.add_argument("--masks", nargs="+", default=["center", "bottom", "10,10,18,18"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -76,7 +84,8 @@ def main() -> None:
     judge = trained_judge(unseen_NCHW[taught], label_N[taught], arguments.runs / "inpainting_judge.safetensors")
     rest_NCHW, rest_N = unseen_NCHW[NUM_JUDGE_IMAGES:], label_N[NUM_JUDGE_IMAGES:]
     rows = torch.cat([(rest_N == label).nonzero()[:PICTURES_A_LABEL, 0] for label in range(NUM_LABELS)])
-    pictures = Pictures(rest_NCHW[rows], rest_N[rows], source.space.to_unit(source.train_NCHW).mean(dim=0))
+    train_NCHW = source.space.to_unit(source.train_NCHW)
+    pictures = Pictures(rest_NCHW[rows], rest_N[rows], train_NCHW.mean(dim=0))
     print(machine())
     print(
         f"judge: {float((judge(pictures.real_NCHW).argmax(dim=1) == pictures.label_N).float().mean()):.3f} of the real"
@@ -86,6 +95,8 @@ def main() -> None:
         is_hole_HW = hole_of(word, source.space)
         mean_NKCHW = torch.where(is_hole_HW, pictures.mean_CHW, pictures.real_NCHW)[:, None]
         lines.append([word, "mean training image", "", *figures(judge, pictures, mean_NKCHW, is_hole_HW)])
+        nearest_NKCHW = nearest_fills(pictures, train_NCHW, is_hole_HW)
+        lines.append([word, "nearest training images", "", *figures(judge, pictures, nearest_NKCHW, is_hole_HW)])
         for seed in arguments.seeds:
             model = load_chain_model(arguments.runs / f"ppgn_h-{seed}")
             for name, has_label in (("context", False), ("context and class", True)):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.launch.test_images import PAGE, tags_of
@@ -198,6 +199,29 @@ def test_mistakes_in_captions_are_one_line(words, message, scenes_run, tmp_path,
 def test_a_run_without_a_captioner_says_so(run, tmp_path, rlgan):
     said = rlgan("sample", run, "--caption", "a one", "--strip", tmp_path / "a.png")
     assert said.code == 2 and "--captioner-rounds" in said.err
+
+
+def test_the_example_of_the_environment_is_a_chain_of_the_run(run, monkeypatch):
+    """Its last log-probability, against the same chain. A denoiser of two steps lets longer ones run away."""
+    num_steps = 8
+    examples = Path(__file__).parents[2] / "docs" / "examples"
+    if not examples.is_dir():
+        pytest.skip("docs/ is not here: the package was installed alone")
+    monkeypatch.syspath_prepend(str(examples))
+    from latent_env import SEED, main
+
+    from rlgan.chain_requests import LabelRequest
+    from rlgan.chains import Chain
+    from rlgan.launch.chain_model import load_chain_model
+
+    gained, log_condition = main(str(run), "7", num_steps)
+    opened = load_chain_model(run)
+    rule = opened.chain.model_copy(update={"steps": num_steps}).rule_for(opened.model)
+    condition = LabelRequest((7,)).build(opened.nets, [0])
+    chain = Chain(opened.model.generate(opened.nets), opened.model.prior(opened.nets), condition, rule)
+    start = torch.from_numpy(np.random.default_rng(SEED).standard_normal((1, 5), dtype=np.float32))
+    record = chain.run(start, [0], num_steps, SEED, [num_steps])
+    assert log_condition == pytest.approx(float(record.log_condition_TN[-1]), abs=1e-5) and np.isfinite(gained)
 
 
 def test_wild_steps_are_said_to_be_wild(run, tmp_path, rlgan):
