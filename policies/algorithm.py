@@ -253,8 +253,7 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         if isinstance(config, dict):
             config = cls.get_default_config().update_from_dict(config)
         request = super().default_resource_request(config)
-        num_learners = config.num_discriminator_learners if config.discriminator_learner_class is not None else 0
-        bundles = [*request.bundles, *([config.learner_bundle()] * num_learners)]
+        bundles = [*request.bundles, *config.discriminator_bundles()]
         return PlacementGroupFactory(bundles=bundles, strategy=config.placement_strategy)
 
     def _setup_logdir(self) -> None:

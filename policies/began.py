@@ -109,14 +109,6 @@ class BEGANConfig(AdversarialConfig):
         """Makes the autoencoder from a source of initial values."""
         return partial(AutoencoderDiscriminator, self.space, self.hyperparameters.discriminator)
 
-    def smallest_corpus(self) -> int:
-        """One batch.
-
-        Returns:
-            Images.
-        """
-        return int(self.hyperparameters.batch_size)
-
     def validate(self) -> None:
         """RLlib's checks, and ours.
 
@@ -130,11 +122,7 @@ class BEGANConfig(AdversarialConfig):
                 "num_discriminator_learners must be 0. Use num_learners for more processes."
             )
         training = self.hyperparameters
-        if training.batch_size % max(1, self.num_learners):
-            raise ConfigError(
-                f"training.batch_size: {training.batch_size} images cannot be shared evenly among {self.num_learners} "
-                "learners. Choose a multiple."
-            )
+        self.require_even_batch("num_learners")
         if training.warm_start and not training.pretrain_rounds:
             raise ConfigError("training.warm_start: needs pretrain_rounds, after which the generator starts.")
 

@@ -139,14 +139,6 @@ class BGANConfig(AdversarialConfig):
         """Makes the discriminator from a source of initial values."""
         return partial(BoundaryDiscriminator, self.space, self.hyperparameters.discriminator)
 
-    def smallest_corpus(self) -> int:
-        """One batch.
-
-        Returns:
-            Samples.
-        """
-        return int(self.hyperparameters.batch_size)
-
     def validate(self) -> None:
         """RLlib's checks, and ours.
 
@@ -154,13 +146,7 @@ class BGANConfig(AdversarialConfig):
             ConfigError: if the batch cannot be shared among the learners.
         """
         super().validate()
-        for name in ("num_learners", "num_discriminator_learners"):
-            num_learners = max(1, getattr(self, name))
-            if self.hyperparameters.batch_size % num_learners:
-                raise ConfigError(
-                    f"training.batch_size: {self.hyperparameters.batch_size} codes cannot be shared evenly among "
-                    f"{num_learners} learners ({name}). Choose a multiple of {num_learners}."
-                )
+        self.require_even_batch("num_learners", "num_discriminator_learners")
         if self.hyperparameters.discriminator.objective == "tilted" and self.num_discriminator_learners > 1:
             raise ConfigError(
                 "training.discriminator.objective: tilted compares all samples of a batch with each other; "

@@ -215,10 +215,34 @@ class AdversarialConfig(TunableConfig):
             Runners first, then policy learners and discriminator learners.
         """
         runner = bundle(self.num_cpus_per_env_runner, self.num_gpus_per_env_runner)
-        num_learners = self.num_learners
-        if self.discriminator_learner_class is not None:
-            num_learners += self.num_discriminator_learners
+        num_learners = self.num_learners + len(self.discriminator_bundles())
         return [runner] * self.num_env_runners + [self.learner_bundle()] * num_learners
+
+    def discriminator_bundles(self) -> list[Bundle]:
+        """What the processes of the discriminator's own learners ask Ray for.
+
+        Returns:
+            One for each; none where the policy's learners hold the discriminator too.
+        """
+        is_apart = self.discriminator_learner_class is not None
+        return [self.learner_bundle()] * (self.num_discriminator_learners if is_apart else 0)
+
+    def require_even_batch(self, *counts: str) -> None:
+        """What a paper asks for whose gradients are means over equal parts of a batch.
+
+        Args:
+            *counts: names of numbers of learners.
+
+        Raises:
+            ConfigError: if a batch cannot be shared evenly among so many.
+        """
+        for name in counts:
+            num_learners = max(1, getattr(self, name))
+            if self.hyperparameters.batch_size % num_learners:
+                raise ConfigError(
+                    f"training.batch_size: {self.hyperparameters.batch_size} examples cannot be shared evenly among "
+                    f"{num_learners} learners ({name}). Choose a multiple of {num_learners}."
+                )
 
     def required_cpus(self) -> float:
         """CPUs that the workers of this run ask Ray for together.
@@ -245,12 +269,12 @@ class AdversarialConfig(TunableConfig):
         raise NotImplementedError
 
     def smallest_corpus(self) -> int:
-        """How many training sequences are needed at least.
+        """How many training examples are needed at least; a paper with batches of several sizes overrides it.
 
-        Raises:
-            NotImplementedError: always; a paper's config overrides it.
+        Returns:
+            One batch.
         """
-        raise NotImplementedError
+        return int(self.hyperparameters.batch_size)
 
     def get_multi_rl_module_spec(self, **kwargs: Any) -> MultiRLModuleSpec:
         """RLlib's question for the modules of the policy learners.

@@ -125,14 +125,6 @@ class PPGNConfig(AdversarialConfig):
             builds[DISCRIMINATOR] = partial(DownConvolutions, self.space.shape, settings.nets.discriminator_channels)
         return {name: net_spec(self, name, build) for name, build in builds.items()}
 
-    def smallest_corpus(self) -> int:
-        """One batch.
-
-        Returns:
-            Images.
-        """
-        return int(self.hyperparameters.batch_size)
-
     def validate(self) -> None:
         """RLlib's checks, and ours.
 
@@ -144,11 +136,7 @@ class PPGNConfig(AdversarialConfig):
             raise ConfigError(
                 "PPGN's learners hold the discriminator too: num_discriminator_learners must be 0. Use num_learners."
             )
-        if self.hyperparameters.batch_size % max(1, self.num_learners):
-            raise ConfigError(
-                f"training.batch_size: {self.hyperparameters.batch_size} images cannot be shared evenly among "
-                f"{self.num_learners} learners. Choose a multiple."
-            )
+        self.require_even_batch("num_learners")
 
 
 class PPGN(AdversarialAlgorithm):
