@@ -34,6 +34,7 @@ from rlgan.seeding import torch_generator
 from rlgan.settings import changed
 
 NUM_SCENES, NUM_DIGITS, IMAGE_SIZE = 20_000, 10, 8
+CHAIN = {"eps1": 0.2, "eps2": 2.0, "eps3": 0.2, "steps": 200, "quiet_steps": 10}
 OPTIONS = """--scenes 20000 --held-out-fraction 0.4 --captioner-rounds 160 --encoder-rounds 160 --rounds 160
     --nets.encoder.code-size 128 --classifier-rounds 0 --eval-samples 400"""
 
@@ -137,10 +138,11 @@ def main() -> None:
     rows = [["training scenes, not seen by the readers", "", "", *scores(readers, *some)]]
     for (_, seed), path in runs.items():
         model = load_chain_model(path)
+        chain = model.chain.model_copy(update=CHAIN)
         words, label_N = CaptionWords(model.label_names), torch.arange(len(model.label_names))
         request = ChainRequest(
             CaptionRequest(tuple(tuple(row) for row in words.table().tolist())),
-            model.chain.rule_for(model.model), model.chain.steps, seed, recorded_steps(model.chain.steps, 10),
+            chain.rule_for(model.model), chain.steps, seed, recorded_steps(chain.steps, 10),
         )  # fmt: skip
         image_TNCHW = model.run(request, len(label_N)).image_TNCHW.clamp(0.0, 1.0)
         accuracy = caption_accuracy(model, *unseen)
