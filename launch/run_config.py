@@ -60,7 +60,7 @@ class WorkerConfig(BaseModel):
 
 
 class LogConfig(BaseModel):
-    """How often a run is measured and saved."""
+    """How often a run is measured and saved, and how many rounds with a NaN it may leave out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -80,6 +80,13 @@ class LogConfig(BaseModel):
         5.0, gt=0, le=1e6, description="Minutes after which a round is followed by a checkpoint."
     )
     keep_checkpoints: int = Field(2, ge=2, le=1000, description="Verified checkpoints to keep.")
+    skip_nonfinite: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Rounds with a NaN or an infinity that are undone and left out before one ends the run (0: the "
+        "first does). The last round of a phase is never left out.",
+    )
 
 
 class RunConfig(BaseModel):

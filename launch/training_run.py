@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from dataclasses import replace
 from typing import Any
 
 from rlgan.checkpoint import Checkpoint, save_checkpoint
@@ -51,7 +52,7 @@ class TrainingRun:
         self._history = History(directory.path)
         self._total_steps: int = algorithm.total_steps
         self._saved_at = time.monotonic()
-        self._failed_saves = 0
+        self._failed_saves = self._num_skipped = 0
         self._health: dict[str, float] = {}
         self._figures: dict[str, float] = {}
         self._snapshot: Checkpoint | None = None
@@ -76,14 +77,15 @@ class TrainingRun:
         """One round and what is due after it."""
         self._is_whole = False
         judged_before = self.algorithm.weights.nets[self.algorithm.judged_net]
+        before = self.algorithm.checkpoint() if self._num_skipped < self._run.log.skip_nonfinite else None
         try:
             self.algorithm.train()
-        except NonFiniteError:
-            self._log.evaluation(self.algorithm.step_count + 1, {_NON_FINITE: 1.0}, [])
-            raise
+        except NonFiniteError as error:
+            self._leave_out(before, error)
+            return
         self._is_whole = True
         report = self.algorithm.report
-        report.figures |= self._health | {_NON_FINITE: 0.0}
+        report.figures |= self._health | {_NON_FINITE: float(self._num_skipped)}
         self._health = {}
         self._history.append(HistoryEntry(report.step, report.phase, "round", report.seconds, report.figures))
         self._log.round(report, self._shown(report))
@@ -102,6 +104,20 @@ class TrainingRun:
         if ends_phase:
             for name, tensors in self._system.keep(report.phase, self.algorithm).items():
                 self._directory.write_tensors(name, tensors)
+
+    def _leave_out(self, before: Checkpoint | None, error: NonFiniteError) -> None:
+        """Go on after a round with a NaN as if it had changed nothing, with the random numbers of the next one."""
+        phase, index = self.algorithm.current_phase()
+        step = self.algorithm.step_count + 1
+        self._log.evaluation(step, {_NON_FINITE: self._num_skipped + 1.0}, [])
+        if before is None or index + 1 == phase.num_rounds:
+            raise error
+        self._num_skipped += 1
+        self.algorithm.restore_checkpoint(replace(before, step=step))
+        self._is_whole = True
+        self._progress.message(
+            f"rlgan: warning: round {step} is left out ({self._num_skipped} of {self._run.log.skip_nonfinite}): {error}"
+        )
 
     def _shown(self, report: Any) -> Shown:
         """What there is to see of a round: every few rounds, and at both ends of a phase."""

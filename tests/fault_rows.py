@@ -145,6 +145,7 @@ ROWS = {
         "exit 4 in the same round, the last checkpoint is whole",
         (
             f"{LAUNCH}cli_train.py::test_a_non_finite",
+            f"{LAUNCH}cli_train.py::test_rounds_with_a_non_finite",
             f"{LAUNCH}training_run.py::test_a_round_with_a_nan",
             f"{POLICIES}seqgan.py::test_non",
         ),

@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from rlgan.checkpoint import latest_checkpoint
+from rlgan.checkpoint import latest_checkpoint, read_checkpoint
+from rlgan.errors import NonFiniteError
 from rlgan.launch.history import History
 from rlgan.launch.systems.seqgan import SeqGANRun
 from tests.launch.processes import alive, command_of, descendants, wait_for
@@ -88,6 +90,35 @@ def test_a_non_finite_loss_stops_the_run(local_ray, rlgan, tiny_words, tmp_path,
     monkeypatch.setattr(learner.torch.nn.utils, "clip_grad_norm_", lambda parameters, limit: float("nan"))
     said = rlgan(*TRAIN, *tiny_words, "--run-dir", tmp_path / "run")
     assert said.code == 4 and said.err.count("\n") == 1 and "with gradient norm nan" in said.err
+
+
+@pytest.mark.parametrize(("limit", "bad", "code"), [(2, (6, 7), 0), (1, (6, 7), 4), (5, (9,), 4)])
+def test_rounds_with_a_non_finite_loss_can_be_left_out(
+    limit, bad, code, local_ray, rlgan, tiny_words, tmp_path, monkeypatch
+):
+    """Of nine rounds: two of likelihood, two of D, five adversarial; the last of a phase is never left out."""
+    from rlgan.policies.seqgan_workers import SeqGANLearner
+
+    original, calls = SeqGANLearner.policy_step, []
+
+    def broken(self, *arguments, **named):
+        calls.append(0)
+        if len(calls) + 4 in bad:
+            raise NonFiniteError("the loss is nan")
+        return original(self, *arguments, **named)
+
+    monkeypatch.setattr(SeqGANLearner, "policy_step", broken)
+    words = ["--rounds", "5", "--skip-nonfinite", limit, "--checkpoint-every", "1", "--keep-checkpoints", "20"]
+    said = rlgan(*TRAIN, *tiny_words, *words, "--run-dir", tmp_path / "run")
+    assert said.code == code, said.err
+    steps = [entry.step for entry in History(tmp_path / "run").read() if entry.kind == "round"]
+    assert steps == ([1, 2, 3, 4, 5, 8, 9] if code == 0 else [1, 2, 3, 4, 5] if limit == 1 else list(range(1, 9)))
+    if code == 0:
+        five, eight = (read_checkpoint(tmp_path / f"run/checkpoints/step-00000{step}") for step in (5, 8))
+        generators = [checkpoint.tensors["learner_generator"] for checkpoint in (five, eight)]
+        is_same = [torch.equal(value, generators[1][name]) for name, value in generators[0].items()]
+        assert not all(is_same), "round 8 did its work"
+        assert eight.state["weights_version"] == five.state["weights_version"] + 2, "one round since round 5"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
