@@ -107,10 +107,12 @@ class TrainingRun:
 
     def _leave_out(self, before: Checkpoint | None, error: NonFiniteError) -> None:
         """Go on after a round with a NaN as if it had changed nothing, with the random numbers of the next one."""
-        phase, index = self.algorithm.current_phase()
         step = self.algorithm.step_count + 1
         self._log.evaluation(step, {_NON_FINITE: self._num_skipped + 1.0}, [])
-        if before is None or index + 1 == phase.num_rounds:
+        if before is None:
+            raise error
+        phase, index = self.algorithm.current_phase()
+        if index + 1 == phase.num_rounds:
             raise error
         self._num_skipped += 1
         self.algorithm.restore_checkpoint(replace(before, step=step))
