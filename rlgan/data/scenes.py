@@ -24,7 +24,9 @@ def scene_names(label_names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _with_article(word: str) -> str:
-    return f"{'an' if word[0].lower() in 'aeiou' else 'a'} {word}"
+    """As it is said: an eight, an owl, a one."""
+    is_vowel = word[0].lower() in "aeiou" and word != "one"
+    return f"{'an' if is_vowel else 'a'} {word}"
 
 
 def compose_scenes(

@@ -118,6 +118,7 @@ def test_scenes_show_what_their_label_says() -> None:
     scenes, labels = compose_scenes(images, torch.arange(3), 3, 300, np.random.default_rng(0))
     assert scenes.shape == (300, 1, 16, 16) and scenes.dtype == torch.uint8
     names = scene_names(("0", "1", "2"))
+    assert "a one left of a two" in names, "one begins with a vowel's letter, not with its sound"
     places = set()
     for scene, label in zip(scenes[:, 0], labels.tolist(), strict=True):
         words = names[label].split()
