@@ -4,8 +4,9 @@
 
 6,000 images are trained on. The judge is of another architecture and never sees one of them: it learns from 4,000
 held-out images, shifted by up to two pixels, and is tested on the 6,000. Models whose nets are the same share them: the
-generator of PPGN-h, DGN-AM and Noiseless Joint is trained once a seed, and so is the encoder of all. 200 chains a row,
-20 of every class. Trained nets and rows that are in OUTPUT are not made again, so that the work may be done in pieces
+generator of PPGN-h, DGN-AM and Noiseless Joint is trained once a seed, and so is the encoder of all. A row has as many
+chains of every class (--chains, 200 in all unless told otherwise); "long" is three times the training of generator and
+denoiser. Trained nets and rows that are in OUTPUT are not made again, so that the work may be done in pieces
 (--seconds); every row is a line of OUTPUT/results.jsonl.
 """
 
@@ -37,10 +38,11 @@ from rlgan.policies import PPGNConfig
 from rlgan.policies.ppgn_workers import PPGNLearner
 from rlgan.seeding import torch_generator
 
-NUM_CHAINS, NUM_LABELS = 200, 10
+NUM_LABELS = 10
 HELD_OUT = 0.4
 TRAINED: dict[str, dict[str, Any]] = {
     "ppgn_h": {},
+    "long": {"model": "ppgn_h", "rounds": 180, "denoiser_rounds": 480},
     "joint": {},
     "ppgn_x": {},
     "rectified": {"model": "noiseless_joint", "nets": {"encoder": {"rectified": True}}},
@@ -63,6 +65,7 @@ ROWS = {
     "PPGN-x": Row("ppgn_x", "ppgn_x"),
     "DGN-AM": Row("ppgn_h", "dgn_am"),
     "PPGN-h": Row("ppgn_h", "ppgn_h"),
+    "PPGN-h, long": Row("long", "ppgn_h"),
     "Joint PPGN-h": Row("joint", "joint"),
     "Noiseless Joint PPGN-h": Row("ppgn_h", "noiseless_joint"),
     "PPGN-h, second classifier": Row("ppgn_h", "ppgn_h", classifier="classifier"),
@@ -152,6 +155,7 @@ def train(name: str, seed: int, source: Any, folder: Path, seconds: float) -> bo
     while not progress.is_done and time.process_time() < seconds:
         progress.round(name, seed)
     save_checkpoint(checkpoints, progress.checkpoint(config), keep=2)
+    (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")  # so that `rlgan sample` knows it for a run
     if progress.is_done:
         done.write_text(json.dumps(progress.figures))
     return progress.is_done
@@ -242,7 +246,7 @@ class Bench:
         return self.figures(self.train_NCHW, self.train_label_N, None)
 
 
-def run_row(name: str, seed: int, folder: Path, bench: Bench, output: Path) -> dict[str, Any]:
+def run_row(name: str, seed: int, num_chains: int, folder: Path, bench: Bench, output: Path) -> dict[str, Any]:
     """Chains of a row, measured and shown."""
     row = ROWS[name]
     trained = load_chain_model(folder)
@@ -253,13 +257,13 @@ def run_row(name: str, seed: int, folder: Path, bench: Bench, output: Path) -> d
         chain.rule_for(model), chain.steps, seed, recorded_steps(chain.steps, 12),
     )  # fmt: skip
     started = time.process_time()
-    record = replace(trained, model=model).run(request, NUM_CHAINS)
+    record = replace(trained, model=model).run(request, num_chains)
     seconds = time.process_time() - started
     images_TNCHW = record.image_TNCHW.clamp(0.0, 1.0)
     file = f"{name.lower().replace(',', '').replace(' ', '-')}-{seed}"
     write_png(output / f"{file}.png", as_picture(images_TNCHW[-1][:100]))
     write_png(output / f"{file}-strip.png", strip(images_TNCHW[:, :10]))
-    wanted_N = torch.arange(NUM_CHAINS) % NUM_LABELS
+    wanted_N = torch.arange(num_chains) % NUM_LABELS
     figures = bench.figures(images_TNCHW[-1], wanted_N, trained.nets[row.classifier])
     rule = {key: value for key, value in vars(request.rule).items() if value is not None}
     return {"row": name, "seed": seed, "rule": rule, "cpu_seconds": round(seconds, 1), "figures": figures}
@@ -284,6 +288,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--chains", type=int, default=200, help="of a row")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many CPU-seconds; run again")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -308,7 +313,7 @@ def main() -> None:
             if not is_done or time.process_time() > arguments.seconds:
                 print(f"stopped at {name}, seed {seed}; run it again to go on")
                 return
-            results.append(run_row(name, seed, folder, bench, output))
+            results.append(run_row(name, seed, arguments.chains, folder, bench, output))
             with path.open("a") as file:
                 file.write(json.dumps(results[-1]) + "\n")
             print(table(results[-1:]), flush=True)
