@@ -75,15 +75,32 @@ def load_generator(path: Path) -> TrainedGenerator:
         weights = checkpoint.tensors["published_generator"]
     except (KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path}: holds no generator of sequences ({error!r:.80}). Is it a SeqGAN run?") from None
+    return TrainedGenerator(
+        net=rebuild_generator(space, filled(RecurrentConfig, settings, "training.generator"), weights),
+        vocabulary=vocabulary_of(checkpoint, space, path),
+        step=checkpoint.step,
+    )
+
+
+def vocabulary_of(checkpoint: Checkpoint, space: TokenSpace, path: Path) -> TextSource:
+    """What turns the ids of a run into text.
+
+    Args:
+        checkpoint: of it.
+        space: of its tokens.
+        path: for messages.
+
+    Returns:
+        A source without sequences.
+
+    Raises:
+        CheckpointError: if the checkpoint's vocabulary is not of that space.
+    """
     vocabulary = None if checkpoint.tokenizer_json is None else Vocabulary.from_json(checkpoint.tokenizer_json)
     if vocabulary is not None and vocabulary.size != space.vocab_size:
         raise CheckpointError(f"{path}: {vocabulary.size} tokens in tokenizer.json, {space.vocab_size} in state.json.")
     nothing_NT = torch.zeros(0, space.length, dtype=torch.int64)
-    return TrainedGenerator(
-        net=rebuild_generator(space, filled(RecurrentConfig, settings, "training.generator"), weights),
-        vocabulary=TextSource(space, nothing_NT, nothing_NT, path.name, vocabulary),
-        step=checkpoint.step,
-    )
+    return TextSource(space, nothing_NT, nothing_NT, path.name, vocabulary)
 
 
 def checkpoint_at(path: Path) -> Checkpoint:

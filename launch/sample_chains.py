@@ -14,6 +14,7 @@ from pydantic import Field
 from rlgan.chain_requests import ChainRequest, ConditionRequest, ContextRequest
 from rlgan.chains import ChainRecord
 from rlgan.errors import ConfigError
+from rlgan.image_types import to_bytes
 from rlgan.launch.chain_conditions import ConditionOptions, condition_of
 from rlgan.launch.chain_model import ChainModel, load_chain_model
 from rlgan.launch.chain_pictures import recorded_steps, strip, write_gif
@@ -140,6 +141,6 @@ def _write(record: ChainRecord, condition: ConditionRequest | None, options: Sam
     if options.grid is not None:
         write_png(options.grid, as_picture(torch.cat([given_KCHW, images_TNCHW[-1]]), options.columns))
     if options.output is not None:
-        bytes_TNHWC = (images_TNCHW * 255 + 0.5).floor().to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
+        bytes_TNHWC = to_bytes(images_TNCHW).permute(0, 1, 3, 4, 2).numpy()
         log_condition_TN = record.log_condition_TN.numpy()
         np.savez_compressed(options.output, images=bytes_TNHWC, log_condition=log_condition_TN)

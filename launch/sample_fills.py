@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlgan.data.text import TextSource
-from rlgan.data.vocabulary import Vocabulary
 from rlgan.launch.fill_nets import load_fill_nets
-from rlgan.launch.generator import checkpoint_at
+from rlgan.launch.generator import checkpoint_at, vocabulary_of
 from rlgan.launch.options import OptionStyle, parse_options
 from rlgan.launch.sample import SampleOptions, Sampler, write_sequences
 
@@ -40,12 +37,10 @@ def sample(arguments: Sequence[str]) -> int:
     options = parse_options(SampleFillsOptions, arguments, STYLE)
     checkpoint = checkpoint_at(options.run)
     nets = load_fill_nets(checkpoint, options.run)
-    vocabulary = None if checkpoint.tokenizer_json is None else Vocabulary.from_json(checkpoint.tokenizer_json)
-    nothing_NT = torch.zeros(0, nets.space.length, dtype=torch.int64)
-    source = TextSource(nets.space, nothing_NT, nothing_NT, options.run.name, vocabulary)
+    vocabulary = vocabulary_of(checkpoint, nets.space, options.run)
 
     def draw(uniform_NT: Tensor) -> Tensor:
         return nets.whole_texts(options.generator, uniform_NT, options.temperature)
 
-    write_sequences(Sampler(draw, source.decode, nets.space, checkpoint.step), options)
+    write_sequences(Sampler(draw, vocabulary.decode, nets.space, checkpoint.step), options)
     return 0

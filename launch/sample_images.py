@@ -14,11 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from rlgan.checkpoint import Checkpoint, load_module
-from rlgan.data.text import TextSource
-from rlgan.data.vocabulary import Vocabulary
 from rlgan.errors import CheckpointError, ConfigError
-from rlgan.image_types import ImageSpace
-from rlgan.launch.generator import checkpoint_at
+from rlgan.image_types import ImageSpace, to_bytes
+from rlgan.launch.generator import checkpoint_at, vocabulary_of
 from rlgan.launch.image_judgement import as_picture, interpolation
 from rlgan.launch.options import OptionStyle, parse_options
 from rlgan.launch.pictures import write_png
@@ -130,7 +128,7 @@ def _images(generator: Any, options: SampleImageOptions) -> Tensor:
 
 def _write_images(images_NCHW: Tensor, output: Path) -> None:
     """An array of bytes [N, H, W, C], or a file for each image."""
-    bytes_NHWC = (images_NCHW * 255 + 0.5).floor().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    bytes_NHWC = to_bytes(images_NCHW).permute(0, 2, 3, 1).numpy()
     if output.suffix == ".npz":
         np.savez_compressed(output, images=bytes_NHWC)
         return
@@ -143,12 +141,10 @@ def _write_texts(generator: Any, checkpoint: Checkpoint, options: SampleImageOpt
     """Texts, one a line, to standard output or a file."""
     if options.grid is not None or options.interpolate:
         raise ConfigError("--grid and --interpolate are for images; this run makes texts. Leave them out.")
-    vocabulary = None if checkpoint.tokenizer_json is None else Vocabulary.from_json(checkpoint.tokenizer_json)
-    nothing_NT = torch.zeros(0, generator.space.length, dtype=torch.int64)
-    source = TextSource(generator.space, nothing_NT, nothing_NT, options.run.name, vocabulary)
+    vocabulary = vocabulary_of(checkpoint, generator.space, options.run)
     random = torch_generator(options.seed, "sample")
     tokens_NT = generator.sample(generator.draw_latent(options.num_samples, random), 1, random)[:, 0].long()
-    text = "".join(" ".join(source.decode(tokens_T).splitlines()) + "\n" for tokens_T in tokens_NT)
+    text = "".join(" ".join(vocabulary.decode(tokens_T).splitlines()) + "\n" for tokens_T in tokens_NT)
     if options.output is None:
         sys.stdout.write(text)
         return 0

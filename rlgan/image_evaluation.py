@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlgan.image_types import ImageSource
+from rlgan.image_types import ImageSource, to_bytes
 from rlgan.judge import Judge, train_judge
 from rlgan.metrics.images import Spread, mean_pairwise_distance, nearest_distances
 
@@ -127,4 +127,4 @@ def image_grid(unit_NCHW: Tensor, num_columns: int, scale: int = 1, gap: int = 1
         )
         sheet[:, top : top + height, left : left + width] = image_CHW.clamp(0.0, 1.0)
     large = sheet.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
-    return (large * 255 + 0.5).floor().to(torch.uint8)
+    return to_bytes(large)

@@ -13,6 +13,18 @@ from rlgan.types import Source
 MAX_LEVELS = 256
 
 
+def to_bytes(unit: Tensor) -> Tensor:
+    """Brightness as bytes, rounded.
+
+    Args:
+        unit: any shape, float in [0, 1].
+
+    Returns:
+        Same shape, uint8: 0 is black, 255 white.
+    """
+    return (unit * 255 + 0.5).floor().to(torch.uint8)
+
+
 @dataclass(frozen=True)
 class ImageSpace:
     """What an image is: a pixel of a channel takes one of a number of equally spaced levels, 0 is black.
