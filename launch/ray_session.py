@@ -172,8 +172,11 @@ def _start_private_ray(num_cpus: int, folder: Path) -> None:
             logging_level=logging.ERROR,
             _temp_dir=str(folder),
         )
-    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
-        raise ClusterError(f"Ray did not start on this machine: {first_line(error)}. Its logs: {folder}.") from error
+    except Exception as error:  # Ray raises this very class where the machine is too busy to start it in time
+        raise ClusterError(
+            f"Ray did not start on this machine: {first_line(error).rstrip('.')}. Its logs: {folder}/ray. If the "
+            "machine is overloaded, try again."
+        ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.umask(before)

@@ -207,6 +207,21 @@ def test_a_cluster_with_tokens_says_how_to_get_one(no_ray_at_all, monkeypatch):
     assert "secret-token-value" not in str(error.value)
 
 
+def test_a_private_ray_that_does_not_start(no_ray_at_all, monkeypatch):
+    """Ray raises the class Exception itself when its processes do not come up in time."""
+    import ray
+
+    def time_out(**options):
+        raise Exception("The current node timed out during startup. This could happen because ...")
+
+    monkeypatch.setattr(ray, "init", time_out)
+    with (
+        pytest.raises(ClusterError, match="did not start on this machine: The current node timed out"),
+        ray_session.ray_for(WorkerConfig(), []),
+    ):
+        pytest.fail("nothing runs")
+
+
 def test_the_connection_is_given_up_in_time(no_ray_at_all, monkeypatch, capfd):
     import ray
 
