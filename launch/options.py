@@ -113,7 +113,8 @@ def require_known_options(model_class: type[BaseModel], arguments: Sequence[str]
         ConfigError: naming the option, and the one perhaps meant.
     """
     options = {flag.removeprefix("--"): field for flag, field in _flags(model_class, style).items()}
-    denied = {re.sub(r"([^.]*)$", r"no-\1", name, count=1) for name, field in options.items() if field.annotation is bool}
+    truths = [name.rpartition(".") for name, field in options.items() if field.annotation is bool]
+    denied = {f"{section}{dot}no-{name}" for section, dot, name in truths}
     known = options.keys() | denied | {"help"}
     short = {"-h", *(alias for names in _ALIASES.values() for alias in names)}
     for word in arguments:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlgan.errors import ConfigError
 from rlgan.launch.catalogue import SYSTEMS, system_named
 from rlgan.launch.train_options import read_train_options
 
@@ -126,6 +127,17 @@ def test_an_option_can_complete_what_a_file_leaves_open(poems):
     path.write_text("data: {tokens: char, length: 20}\ntraining: {lr: 1e-3}\n")
     run = read_train_options(SYSTEM, ["--config", str(path), "--data", str(poems)]).run
     assert (run.data.tokens, run.data.data, run.training.lr) == ("char", poems, 0.001)
+
+
+def test_a_truth_in_a_section_can_be_denied_as_the_help_says():
+    from rlgan.launch.systems.maskgan import SYSTEM
+    from rlgan.launch.train_options import read_train_options
+
+    words = ["--discriminator.no-share-embedding", "--no-deduplicate"]
+    run = read_train_options(SYSTEM, words).run
+    assert not run.training.discriminator.share_embedding and not run.data.deduplicate
+    with pytest.raises(ConfigError, match=r"no-discriminator\.share-embedding: no such option"):
+        read_train_options(SYSTEM, ["--no-discriminator.share-embedding"])
 
 
 def test_recipe_then_file_then_options(tmp_path):
