@@ -37,8 +37,16 @@ _TABLE_TAGS = {
     "eval/divergence": "divergence from truth",
     "eval/distinct_sequences": "distinct sequences",
     "eval/copied_from_training": "copied",
+    "eval/fid": "Frechet distance",
+    "eval/judge_confidence": "judge confidence",
+    "eval/class_balance": "class total variation",
+    "eval/diversity": "diversity",
+    "eval/nearest_train_distance": "nearest training image",
+    "eval/condition_accuracy": "condition accuracy",
+    "eval/condition_judged": "condition, judged",
+    "eval/within_class_distance": "within-class distance",
 }
-_CEILING = {tag: tag.replace("eval/", "eval/real_") for tag in _TABLE_TAGS if "bleu" in tag}
+_CEILING = {tag: tag.replace("eval/", "eval/real_") for tag in _TABLE_TAGS if tag.startswith("eval/")}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff }
 body { max-width: 960px; margin: 2em auto; padding: 0 1em }
@@ -171,7 +179,7 @@ def _phases(history: Sequence[HistoryEntry]) -> list[PhaseSpan]:
 def _facts(history: Sequence[HistoryEntry], config: Mapping[str, Any]) -> str:
     """One line: what, how long, with what."""
     data = config.get("data")
-    source = (data.get("data") or "the built-in oracle") if isinstance(data, dict) else "unknown data"
+    source = _source_of(data) if isinstance(data, dict) else "unknown data"
     seconds = sum(entry.seconds for entry in history)
     last = max((entry.step for entry in history), default=0)
     parts = [
@@ -182,6 +190,17 @@ def _facts(history: Sequence[HistoryEntry], config: Mapping[str, Any]) -> str:
         f"rlgan {rlgan.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
     ]
     return " · ".join(parts)
+
+
+def _source_of(data: Mapping[str, Any]) -> str:
+    """What a run learned from, by the section `data` of its configuration."""
+    if data.get("data"):
+        source = str(data["data"])
+    elif "builtin" in data:
+        source = f"the built-in {data['builtin']}"
+    else:
+        source = "scikit-learn's digits"
+    return f"{data['scenes']} scenes of {source}" if data.get("scenes") else source
 
 
 def _milestones(history: Sequence[HistoryEntry]) -> str:

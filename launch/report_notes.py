@@ -29,6 +29,16 @@ MEANINGS = {
     "eval/distinct_2": "distinct-n: different n-grams divided by all n-grams of the samples.",
     "eval/distinct_sequences": "distinct sequences: the fraction of samples that differ from each other.",
     "eval/copied_from_training": "copied: the fraction of samples that are training sequences, token for token.",
+    "eval/fid": "Frechet distance: between features of samples and of training images, by a judge trained on these "
+    "images. Low is good; it compares runs on the same data and equal numbers of images only.",
+    "eval/class_balance": "class total variation: between the labels of the samples and of the training images; 0 is "
+    "the same, 1 disjoint.",
+    "eval/diversity": "diversity: mean distance of two samples over that of two real images. 1 is as varied as these.",
+    "eval/nearest_train_distance": "nearest training image: mean distance of a sample to it. Far below that of real "
+    "data, the generator copies.",
+    "eval/condition_accuracy": "condition accuracy: images that the net which steered them labels as was asked. It "
+    "proves nothing alone: chains climb this net. Read the judge's beside it.",
+    "eval/within_class_distance": "within-class distance: mean distance of two samples of one label.",
 }
 
 

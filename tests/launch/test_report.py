@@ -41,7 +41,7 @@ def run(tmp_path):
     for entry in whole_history():
         history.append(entry)
     (path / "config.yaml").write_text(
-        "system: seqgan\nseed: 3\ntraining:\n  reward: discriminator\ndata:\n  data: null\n"
+        "system: seqgan\nseed: 3\ntraining:\n  reward: discriminator\ndata:\n  data: null\n  builtin: oracle\n"
     )
     (path / "samples").mkdir()
     (path / "samples" / "step-000004.txt").write_text("old\n")
@@ -105,6 +105,16 @@ def test_bleu_has_its_ceiling(tmp_path):
     text = " ".join(page_of(tmp_path).words)
     assert "real data" in text and re.search(r"BLEU-3\s+0\.4\s+0\.5", text)
     assert re.search(r"Self-BLEU-3\s+0\.6\s+0\.55", text) and "BLEU and Self-BLEU" in text
+
+
+def test_images_have_their_figures_beside_real_ones(tmp_path):
+    figures = {"eval/fid": 12.5, "eval/real_fid": 0.25, "eval/diversity": 0.875, "eval/condition_accuracy": 0.75}
+    History(tmp_path).append(HistoryEntry(480, "denoiser", "eval", 1.0, figures))
+    (tmp_path / "config.yaml").write_text("system: ppgn\ndata: {data: null, scenes: 120}\n")
+    text = " ".join(page_of(tmp_path).words)
+    assert re.search(r"Frechet distance\s+12\.5\s+0\.25\s+diversity\s+0\.875\s+–", text), text
+    assert "condition accuracy: images that the net which steered them" in text
+    assert "on 120 scenes of scikit-learn's digits" in text
 
 
 def test_an_empty_directory_has_a_report_too(tmp_path):
