@@ -1,7 +1,8 @@
 """The directory of one run: config.yaml, history, TensorBoard events, checkpoints, samples, report; one run at a time.
 
 RUN/   config.yaml  history.jsonl  tensorboard/  checkpoints/  samples/  likelihood.safetensors (the generator before
-       the adversarial rounds)  report.html  error.log  run.lock
+       the adversarial rounds)  nonfinite-STEP.safetensors (the batch of a round with a NaN)  report.html  error.log
+       run.lock
 """
 
 import json
@@ -10,7 +11,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import filelock
@@ -166,19 +167,26 @@ class RunDirectory:
         except OSError as error:
             self._warn(path, error)
 
-    def write_tensors(self, name: str, tensors: dict[str, Tensor]) -> None:
+    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> Path | None:
         """Write NAME.safetensors; a disk that refuses costs one warning.
 
         Args:
             name: of the file, without its ending.
             tensors: by name.
+
+        Returns:
+            The file; None where the disk refused it.
         """
-        temporary = self.path / f".{name}.tmp"
+        path, temporary = self.path / f"{name}.safetensors", self.path / f".{name}.tmp"
+        apart = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
         try:
-            temporary.write_bytes(safetensors.torch.save({key: tensor.contiguous() for key, tensor in tensors.items()}))
-            temporary.replace(self.path / f"{name}.safetensors")
+            temporary.write_bytes(safetensors.torch.save(apart))
+            temporary.replace(path)
         except OSError as error:
-            self._warn(self.path / f"{name}.safetensors", error)
+            temporary.unlink(missing_ok=True)
+            self._warn(path, error)
+            return None
+        return path
 
     def forget_samples_after(self, step: int) -> None:
         """Remove samples of rounds that are done again.

@@ -5,6 +5,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from rlgan.checkpoint import Checkpoint, save_checkpoint
 from rlgan.errors import CheckpointError, NonFiniteError, RlganError
 from rlgan.launch.history import History, HistoryEntry
@@ -81,7 +83,7 @@ class TrainingRun:
         try:
             self.algorithm.train()
         except NonFiniteError as error:
-            self._leave_out(before, error)
+            self._leave_out(before, self._with_dump(error))
             return
         self._is_whole = True
         report = self.algorithm.report
@@ -104,6 +106,16 @@ class TrainingRun:
         if ends_phase:
             for name, tensors in self._system.keep(report.phase, self.algorithm).items():
                 self._directory.write_tensors(name, tensors)
+
+    def _with_dump(self, error: NonFiniteError) -> NonFiniteError:
+        """The same error, which names the file that the batch of its round is in, where there is a batch."""
+        batch = self.algorithm.report.batch
+        tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)} if batch else {}
+        tensors |= error.batch
+        if not tensors:
+            return error
+        path = self._directory.write_tensors(f"nonfinite-{self.algorithm.step_count + 1:06d}", tensors)
+        return error if path is None else NonFiniteError(f"{error} The batch of that round: {path}")
 
     def _leave_out(self, before: Checkpoint | None, error: NonFiniteError) -> None:
         """Go on after a round with a NaN as if it had changed nothing, with the random numbers of the next one."""

@@ -174,7 +174,10 @@ class BGANRunner(BatchRunner):
         sample_NM = generator.sample(latent_NZ, self.config.num_draws, random)  # type: ignore[operator]
         score_NM = discriminator.reward(sample_NM.flatten(0, 1)).view(sample_NM.shape[:2])  # type: ignore[operator]
         if not bool(torch.isfinite(score_NM).all()):
-            raise NonFiniteError("a score of the discriminator is NaN or infinite; the last checkpoint is intact.")
+            tensors = {"latent_NZ": latent_NZ.cpu(), "sample_NM": sample_NM.cpu(), "score_NM": score_NM.cpu()}
+            raise NonFiniteError(
+                "a score of the discriminator is NaN or infinite; the last checkpoint is intact.", tensors
+            )
         seconds = perf_counter() - started
         return DrawnBatch(latent_NZ.cpu(), sample_NM.cpu(), score_NM.cpu(), version, seconds)
 

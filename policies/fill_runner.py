@@ -72,7 +72,10 @@ class FillRunner(BatchRunner):
         if control in CONTROLS:
             reward_BT = CONTROLS[control](chosen(tokens_BT, blank_BT, self.config.space), random)
         if not bool(torch.isfinite(reward_BT).all() & torch.isfinite(value_BT).all()):
-            raise NonFiniteError("a reward or a value of the critic is NaN or infinite; the last checkpoint is intact.")
+            tensors = {"tokens_BT": tokens_BT, "blank_BT": blank_BT, "reward_BT": reward_BT, "value_BT": value_BT}
+            raise NonFiniteError(
+                "a reward or a value of the critic is NaN or infinite; the last checkpoint is intact.", tensors
+            )
         return FillBatch(tokens_BT, real_BT, blank_BT, reward_BT, value_BT, version, perf_counter() - started)
 
     def _fill(self, real_BT: Tensor, blank_BT: Tensor, version: int, random: torch.Generator) -> Tensor:

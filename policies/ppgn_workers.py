@@ -64,7 +64,8 @@ class PPGNRunner(BatchRunner):
             config.hyperparameters.plug_and_play, self.nets, config.state_shape(), request, chain_numbers
         )
         if not bool(record.state_N.isfinite().all()):
-            raise NonFiniteError("a chain has left the finite numbers. Give it a smaller eps1, eps2 or eps3.")
+            states = {"state_N": record.state_N}
+            raise NonFiniteError("a chain has left the finite numbers. Give it a smaller eps1, eps2 or eps3.", states)
         return record
 
 

@@ -71,7 +71,10 @@ class TokenRunner(BatchRunner):
         tokens_BT = self.draw(num_sequences, random)
         reward_RBT = self.token_rewards(tokens_BT, random)
         if not bool(torch.isfinite(reward_RBT).all()):
-            raise NonFiniteError("a reward of the discriminator is NaN or infinite; the last checkpoint is intact.")
+            batch = {"tokens_BT": tokens_BT.cpu(), "reward_RBT": reward_RBT.cpu()}
+            raise NonFiniteError(
+                "a reward of the discriminator is NaN or infinite; the last checkpoint is intact.", batch
+            )
         action_value_BT = mc_action_value(reward_RBT) * self.config.space.mask(tokens_BT)
         return RolloutBatch(
             tokens_BT=tokens_BT.cpu(),

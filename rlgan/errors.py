@@ -1,5 +1,8 @@
 """The failures a user meets: each says what, where and what to do on one line, and has the exit code of the command."""
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class RlganError(Exception):
     """A failure with a one-line message for the user; the command line ends with its `exit_code`."""
@@ -20,9 +23,17 @@ class DataError(RlganError):
 
 
 class NonFiniteError(RlganError):
-    """A reward, loss, gradient or weight became NaN or infinite."""
+    """A reward, loss, gradient or weight became NaN or infinite.
+
+    Attributes:
+        batch: tensors it was computed of, by name, as far as they were at hand where it was raised.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str = "", batch: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.batch = dict(batch or {})
 
 
 class CheckpointError(RlganError):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from rlgan.checkpoint import latest_checkpoint, read_checkpoint
 from rlgan.errors import NonFiniteError
@@ -111,6 +112,9 @@ def test_rounds_with_a_non_finite_loss_can_be_left_out(
     words = ["--rounds", "5", "--skip-nonfinite", limit, "--checkpoint-every", "1", "--keep-checkpoints", "20"]
     said = rlgan(*TRAIN, *tiny_words, *words, "--run-dir", tmp_path / "run")
     assert said.code == code, said.err
+    dumps = sorted((tmp_path / "run").glob("nonfinite-*.safetensors"))
+    assert dumps and all(f"The batch of that round: {path}" in said.out + said.err for path in dumps)
+    assert {"tokens_BT", "action_value_BT"} <= load_file(dumps[0]).keys()
     steps = [entry.step for entry in History(tmp_path / "run").read() if entry.kind == "round"]
     assert steps == ([1, 2, 3, 4, 5, 8, 9] if code == 0 else [1, 2, 3, 4, 5] if limit == 1 else list(range(1, 9)))
     if code == 0:

@@ -172,6 +172,34 @@ def test_a_round_with_a_nan_ends_the_run_and_is_counted(tmp_path, evaluated):
     assert rounds == [0.0] * 4 and steps_on_disk(tmp_path)[-1] == 3
 
 
+@pytest.mark.parametrize("is_full", [False, True])
+def test_the_batch_of_a_round_with_a_nan_is_kept(tmp_path, evaluated, monkeypatch, is_full):
+    """What the driver had and what the worker sent with the error; the file never stands in the error's way."""
+    import safetensors.torch
+
+    scores = torch.tensor([[1.0, torch.nan], [2.0, 3.0]])
+
+    def fail(step):
+        if step == 5:
+            algorithm.report = RoundReport(batch=SimpleNamespace(tokens_BT=torch.arange(4), weights_version=3))
+            raise NonFiniteError("a score is nan.", {"score_NM": scores.T})
+
+    def refuse(*arguments):
+        raise OSError(28, "No space left on device")
+
+    algorithm = CountingAlgorithm(fail)
+    if is_full:
+        monkeypatch.setattr("rlgan.launch.run_directory.safetensors.torch.save", refuse)
+    with Interrupts() as interrupts, pytest.raises(NonFiniteError) as raised:
+        start(tmp_path, algorithm, interrupts)[0].run()
+    path = tmp_path / "nonfinite-000005.safetensors"
+    assert str(raised.value) == ("a score is nan." if is_full else f"a score is nan. The batch of that round: {path}")
+    assert path.exists() is not is_full and not list(tmp_path.glob(".nonfinite*"))
+    if not is_full:
+        kept = safetensors.torch.load_file(path)
+        assert kept["tokens_BT"].tolist() == [0, 1, 2, 3] and torch.allclose(kept["score_NM"], scores.T, equal_nan=True)
+
+
 def test_a_signal_between_rounds_saves_the_step(tmp_path, evaluated, capsys):
     algorithm = CountingAlgorithm(lambda step: step == 5 and os.kill(os.getpid(), signal.SIGTERM))
     with Interrupts() as interrupts:

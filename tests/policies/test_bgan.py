@@ -128,8 +128,9 @@ def test_a_batch_of_other_weights_is_refused() -> None:
     with pytest.raises(WorkerError, match="weights version 1"):
         DrawnBatch.join([runner.draw(4, algorithm.weights.version, 0, 0)], 1)
     runner.nets["discriminator"].reward = lambda x: torch.full((len(x),), torch.nan)
-    with pytest.raises(NonFiniteError, match="NaN or infinite"):
+    with pytest.raises(NonFiniteError, match="NaN or infinite") as raised:
         runner.draw(4, algorithm.weights.version, 0, 0)
+    assert raised.value.batch.keys() == {"latent_NZ", "sample_NM", "score_NM"}
     algorithm.stop()
 
 

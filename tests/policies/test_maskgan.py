@@ -194,8 +194,9 @@ def test_a_batch_from_other_weights_or_with_nan_is_refused() -> None:
         runner.judged_fills(rows, blank, version + 1, 0)
     with torch.no_grad():
         runner.nets["discriminator"].verdict.bias.fill_(torch.nan)
-    with pytest.raises(NonFiniteError, match="reward"):
+    with pytest.raises(NonFiniteError, match="reward") as raised:
         algorithm.train()
+    assert bool(raised.value.batch["reward_BT"].isnan().any()) and "tokens_BT" in raised.value.batch
     algorithm.stop()
 
 

@@ -1,5 +1,6 @@
 """SeqGAN as a whole: phases, repeatability, controls, the delayed roll-out policy, checkpoints."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -194,8 +195,11 @@ def test_non_finite_loss_stops_the_run_and_changes_nothing() -> None:
     assert not differs(before, algorithm.checkpoint(), "learner_generator")
     with torch.no_grad():
         algorithm.env_runner_group.local_env_runner.nets["discriminator"].net.output.bias.fill_(torch.nan)
-    with pytest.raises(NonFiniteError, match="reward"):
+    with pytest.raises(NonFiniteError, match="reward") as raised:
         algorithm.train()
+    assert bool(raised.value.batch["reward_RBT"].isnan().any()) and "tokens_BT" in raised.value.batch
+    again = copy.copy(raised.value)
+    assert str(again) == str(raised.value) and again.batch.keys() == raised.value.batch.keys(), "what Ray packs"
     algorithm.stop()
 
 
