@@ -86,7 +86,7 @@ def evaluate_infilling(
     nll_mask = blank_nll(_score(generator, temperature, 0), real_NT, blank_NT, real_mask_NT)
     figures = {"gen/nll_mask": nll_mask, "eval/masked_perplexity": perplexity(nll_mask), "gen/entropy": entropy}
     figures |= _language_model_figures(language_model, real_NT, filled_NT, blank_NT, real_mask_NT, fill_mask_NT)
-    figures |= _unique_figures(real_NT, filled_NT, source)
+    figures |= _unique_figures(real_NT, filled_NT, texts_NT, source)
     figures |= _bleu_figures(filled_NT, texts_NT, source)
     if isinstance(source, GrammarSource):
         figures |= grammar_figures(source, filled_NT, blank_NT, fill_mask_NT, entropy)
@@ -179,12 +179,12 @@ def _language_model_figures(
     return figures
 
 
-def _unique_figures(real_NT: Tensor, filled_NT: Tensor, source: TokenSource) -> dict[str, float]:
+def _unique_figures(real_NT: Tensor, filled_NT: Tensor, texts_NT: Tensor, source: TokenSource) -> dict[str, float]:
     """Distinct n-grams of the filled-in texts and of the real ones; not of these where a text comes again."""
     orders = (2, 3, 4)
     filled = distinct_n(sequences_of(filled_NT, source.space), orders)
     figures = {f"eval/distinct_{n}": value for n, value in filled.items()}
-    if len(real_NT) > (len(source.held_out_NT) or len(source.train_NT)):
+    if len(real_NT) > len(texts_NT):
         return figures
     real = distinct_n(sequences_of(real_NT, source.space), orders)
     return figures | {f"eval/real_distinct_{n}": value for n, value in real.items()}

@@ -131,7 +131,6 @@ def test_an_option_can_complete_what_a_file_leaves_open(poems):
 
 def test_a_truth_in_a_section_can_be_denied_as_the_help_says():
     from rlgan.launch.systems.maskgan import SYSTEM
-    from rlgan.launch.train_options import read_train_options
 
     words = ["--discriminator.no-share-embedding", "--no-deduplicate"]
     run = read_train_options(SYSTEM, words).run
