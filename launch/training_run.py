@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -127,7 +126,7 @@ class TrainingRun:
         if index + 1 == phase.num_rounds:
             raise error
         self._num_skipped += 1
-        self.algorithm.restore_checkpoint(replace(before, step=step))
+        self.algorithm.leave_out_round(before)
         self._is_whole = True
         self._progress.message(
             f"rlgan: warning: round {step} is left out ({self._num_skipped} of {self._run.log.skip_nonfinite}): {error}"

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ from rlgan.checkpoint import Checkpoint
 from rlgan.errors import WorkerError
 from rlgan.policies.broadcast import StateDict, Weights
 from rlgan.policies.calls import add_parts, from_first_learner, on_learners
-from rlgan.policies.checkpoints import CheckpointedAlgorithm, put_checkpoint, take_checkpoint
+from rlgan.policies.checkpoints import RETRAINING, CheckpointedAlgorithm, put_checkpoint, take_checkpoint
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DISCRIMINATOR, DiscriminatorGroup
 from rlgan.policies.recovery import LearnerRecovery
@@ -172,6 +173,16 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         self._recovery.state = None
         put_checkpoint(self, checkpoint)
 
+    def leave_out_round(self, before: Checkpoint) -> None:
+        """Go on after a failed round as if it had changed nothing, with the random numbers of the next one.
+
+        Args:
+            before: the state that it began with. A retraining that overlapped with it is left out too: it may be what
+                failed.
+        """
+        tensors = {name: group for name, group in before.tensors.items() if name != RETRAINING}
+        self.restore_checkpoint(replace(before, step=before.step + 1, tensors=tensors))
+
     @property
     def weights(self) -> Weights:
         """What the runners have."""
@@ -189,7 +200,7 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         """Wait for the retraining of the discriminator, and send its weights out.
 
         Returns:
-            Its figures by TensorBoard tag; none where it was done before the checkpoint that this run goes on from.
+            Its figures by TensorBoard tag; none where none was started.
         """
         fit = self.discriminator_group.finish()
         self.runners.publish({DISCRIMINATOR: self.discriminator_group.weights()})

@@ -19,6 +19,7 @@ from rlgan.policies.runner_pool import RunnerPool
 from rlgan.types import Source
 
 _LEARNER, _PUBLISHED = "learner_", "published_"
+RETRAINING = "retraining"
 
 
 class CheckpointedAlgorithm(Algorithm):  # type: ignore[misc]
@@ -148,12 +149,15 @@ def take_checkpoint(algorithm: CheckpointedAlgorithm) -> Checkpoint:
         algorithm: between two rounds.
 
     Returns:
-        Nets and optimisers of the learners ("learner_..."), what the runners have ("published_..."), and the counters.
+        Nets and optimisers of the learners ("learner_..."), what the runners have ("published_..."), the negatives of a
+        retraining that is under way ("retraining"; the learners' tensors are those before it), and the counters.
     """
-    tensors: dict[str, StateDict] = {}
-    for name, group in algorithm.learner_groups().items():
-        groups = from_first_learner(group, lambda learner: learner.tensors(), name)
-        tensors |= {_LEARNER + net: values for net, values in groups.items()}
+    learned = from_first_learner(algorithm.learner_group, lambda learner: learner.tensors(), "policy")
+    retraining = None
+    if algorithm.config.discriminator_learner_class is not None:
+        learned |= algorithm.discriminator_group.tensors()
+        retraining = algorithm.discriminator_group.retraining
+    tensors: dict[str, StateDict] = {_LEARNER + net: values for net, values in learned.items()}
     tensors |= {_PUBLISHED + net: dict(values) for net, values in algorithm.runners.weights.nets.items()}
     state = {
         "system": algorithm.config.system,
@@ -162,6 +166,9 @@ def take_checkpoint(algorithm: CheckpointedAlgorithm) -> Checkpoint:
         "space": asdict(algorithm.source.space),
         **algorithm.extra_state(),
     }
+    if retraining is not None:
+        tensors[RETRAINING] = {str(d_step): batch for d_step, batch in enumerate(retraining.negatives)}
+        state["retraining_first_d_step"] = retraining.first_d_step
     return Checkpoint(
         step=algorithm.step_count,
         tensors=tensors,
@@ -172,7 +179,7 @@ def take_checkpoint(algorithm: CheckpointedAlgorithm) -> Checkpoint:
 
 
 def put_checkpoint(algorithm: CheckpointedAlgorithm, checkpoint: Checkpoint) -> None:
-    """Go on from a checkpoint: learners first, then the runners, which get the weights they had.
+    """Go on from a checkpoint: learners first, then the runners, which get the weights they had, then a retraining.
 
     Args:
         algorithm: freshly built.
@@ -190,12 +197,18 @@ def put_checkpoint(algorithm: CheckpointedAlgorithm, checkpoint: Checkpoint) -> 
         raise CheckpointError(
             f"the checkpoint's sequences are {saved}, this run's are {mine}. Give the same data options."
         )
+    if config.discriminator_learner_class is not None:
+        algorithm.discriminator_group.abandon()
     reference = ray.put(_with_prefix(checkpoint, _LEARNER))
     for name, group in algorithm.learner_groups().items():
         on_learners(group, lambda learner: learner.load_tensors(ray.get(reference)), name)
     algorithm.step_count = checkpoint.step
     algorithm.restore_extra_state(state)
     algorithm.runners.replace(Weights(state["weights_version"], _with_prefix(checkpoint, _PUBLISHED)))
+    negatives = checkpoint.tensors.get(RETRAINING)
+    if negatives is not None:
+        batches = [negatives[str(d_step)] for d_step in range(len(negatives))]
+        algorithm.discriminator_group.start_overlapped(batches, state["retraining_first_d_step"])
 
 
 def _with_prefix(checkpoint: Checkpoint, prefix: str) -> dict[str, StateDict]:

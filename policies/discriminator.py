@@ -145,8 +145,30 @@ class Fit:
     logits: Tensor
 
 
+@dataclass(frozen=True)
+class Retraining:
+    """A retraining that goes on from one round into the next: what is needed to do it again.
+
+    Example:
+        `Retraining({"discriminator": {...}}, (negatives_NT, negatives_NT), first_d_step=10)`
+
+    Attributes:
+        tensors: of the learners before it.
+        negatives: [N, T] int64 ids for every d-step.
+        first_d_step: how many d-steps came before.
+    """
+
+    tensors: dict[str, StateDict]
+    negatives: tuple[Tensor, ...]
+    first_d_step: int
+
+
 class DiscriminatorGroup:
-    """The discriminator's learner group, apart from the policy's: in the driver process, or actors of its own."""
+    """The discriminator's learner group, apart from the policy's: in the driver process, or actors of its own.
+
+    Attributes:
+        retraining: the one that other rounds overlap with, while it is under way.
+    """
 
     def __init__(self, config: Any) -> None:
         config = config.copy(copy_frozen=False)
@@ -154,12 +176,28 @@ class DiscriminatorGroup:
         config._learner_class = config.discriminator_learner_class
         spec = MultiRLModuleSpec(rl_module_specs={DISCRIMINATOR: config.discriminator_module()})
         self.learners = LearnerGroup(config=config, module_spec=spec)
-        self._pending: list[Any] | None = None
+        self._pending: list[Any] = []
+        self.retraining: Retraining | None = None
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a retraining was started and not finished."""
-        return self._pending is not None
+    def tensors(self) -> dict[str, StateDict]:
+        """Nets and optimisers of the learners; those before a retraining that overlaps, which is not waited for.
+
+        Returns:
+            State dicts on the CPU, by name.
+        """
+        if self.retraining is not None:
+            return self.retraining.tensors
+        return from_first_learner(self.learners, lambda learner: learner.tensors(), DISCRIMINATOR)
+
+    def start_overlapped(self, negatives: Sequence[Tensor], first_d_step: int) -> None:
+        """As `start`, for a retraining that is finished in another round: should a learner die, it can be done again.
+
+        Args:
+            negatives: [N, T] int64 ids for every d-step.
+            first_d_step: how many d-steps came before.
+        """
+        self.retraining = Retraining(self.tensors(), tuple(negatives), first_d_step)
+        self.start(negatives, first_d_step)
 
     def start(self, negatives: Sequence[Any], first_d_step: int) -> None:
         """Begin a retraining, `fit` of the learner class; actors work on while the driver goes on.
@@ -179,12 +217,12 @@ class DiscriminatorGroup:
         """Wait for the retraining.
 
         Returns:
-            Its figures; None where it was finished before a checkpoint that this run was resumed from.
+            Its figures; None where none was started.
 
         Raises:
             LostLearnerError: if a learner died, or took longer than the configuration allows.
         """
-        pending, self._pending = self._pending or [], None
+        pending, self._pending = self._pending, []
         limit = self.learners.config.learner_timeout_seconds
         try:
             fits = ray.get(pending, timeout=limit) if self.learners.is_remote else pending
@@ -197,11 +235,12 @@ class DiscriminatorGroup:
         for fit in fits:
             if isinstance(fit, Failure):
                 raise_failure(fit)
+        self.retraining = None
         return Fit(add_parts([fit.figures for fit in fits]), fits[0].logits) if fits else None
 
-    def resume_busy(self) -> None:
-        """After a restore: the retraining that was under way at the checkpoint is done, its weights are not yet out."""
-        self._pending = []
+    def abandon(self) -> None:
+        """Leave the retraining that is under way, if any: its learners are about to get another state."""
+        self._pending, self.retraining = [], None
 
     def weights(self) -> StateDict:
         """The discriminator as the learners have it now.

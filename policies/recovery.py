@@ -51,9 +51,6 @@ class LearnerRecovery:
 
         Returns:
             What the round gave.
-
-        Raises:
-            LostLearnerError: if a learner died and nothing was kept: its discriminator was busy when the round began.
         """
         if self.state is None or self.state.step != self._algorithm.step_count:
             self._keep()
@@ -63,19 +60,12 @@ class LearnerRecovery:
                 self._keep()
                 return result
             except LostLearnerError as error:
-                if self.state is None:
-                    raise
                 self._recover(error)
 
     def _keep(self) -> None:
-        """Keep the state between two rounds, where a learner can be lost and asking for the state would not block."""
-        algorithm = self._algorithm
-        is_remote = any(group.is_remote for group in algorithm.learner_groups().values())
-        is_busy = algorithm.config.discriminator_learner_class is not None and algorithm.discriminator_group.is_busy
-        if not is_remote or is_busy:
-            self.state = None
-        else:
-            self.state = take_checkpoint(algorithm)
+        """Keep the state between two rounds, where a learner can be lost."""
+        groups = self._algorithm.learner_groups().values()
+        self.state = take_checkpoint(self._algorithm) if any(group.is_remote for group in groups) else None
 
     def _recover(self, error: LostLearnerError) -> None:
         """New learners with the state of the last whole round; waits longer after every failure."""

@@ -175,15 +175,18 @@ class SeqGAN(AdversarialAlgorithm):
         figures = {f"gen/{name}": value for name, value in figures.items()} | rollout_figures(batch, self.source.space)
         figures |= {
             "gen/lr": self.config.hyperparameters.lr,
-            "rollout/weights_lag": float(self.discriminator_group.is_busy),
+            "rollout/weights_lag": float(self.discriminator_group.retraining is not None),
         }
         self._publish_generator()
-        if self.discriminator_group.is_busy:
+        if self.discriminator_group.retraining is not None:
             figures |= self.publish_discriminator()
         if self.config.hyperparameters.reward == "discriminator" and (index + 1) % training.g_steps == 0:
             d_steps_before = self._pretrain_steps + index // training.g_steps * training.d_steps
-            self.discriminator_group.start(draw_negatives(self, self._num_negatives, training.d_steps), d_steps_before)
-            if not training.overlap:
+            negatives = draw_negatives(self, self._num_negatives, training.d_steps)
+            if training.overlap:
+                self.discriminator_group.start_overlapped(negatives, d_steps_before)
+            else:
+                self.discriminator_group.start(negatives, d_steps_before)
                 figures |= self.publish_discriminator()
         if (index + 1) % training.g_steps == 0:
             self._delay_rollout_policy()
@@ -218,12 +221,12 @@ class SeqGAN(AdversarialAlgorithm):
         return generator.eval()
 
     def extra_state(self) -> dict[str, Any]:
-        """Whether a retraining is under way, and what the entropy was when the adversarial rounds began.
+        """What the entropy was when the adversarial rounds began.
 
         Returns:
-            A flag, and nats per token (None before).
+            Nats per token; None before.
         """
-        return {"discriminator_busy": self.discriminator_group.is_busy, "initial_entropy": self.initial_entropy}
+        return {"initial_entropy": self.initial_entropy}
 
     def restore_extra_state(self, state: dict[str, Any]) -> None:
         """The reverse of `extra_state`.
@@ -232,5 +235,3 @@ class SeqGAN(AdversarialAlgorithm):
             state: of the checkpoint.
         """
         self.initial_entropy = state["initial_entropy"]
-        if state["discriminator_busy"]:
-            self.discriminator_group.resume_busy()

@@ -9,7 +9,7 @@ import pytest
 import ray
 import torch
 
-from rlgan.errors import LostLearnerError, WorkerError
+from rlgan.errors import WorkerError
 from rlgan.policies import SeqGAN, SeqGANConfig
 from rlgan.policies.calls import on_learners
 from rlgan.policies.seqgan_workers import SeqGANRunner
@@ -151,14 +151,43 @@ def test_learners_that_die_again_and_again_end_the_run() -> None:
     algorithm.stop()
 
 
-def test_a_learner_lost_beside_a_busy_discriminator_ends_the_run() -> None:
-    """With overlap the state cannot be kept without waiting: the last checkpoint on the disk must do."""
-    config = tiny(rounds=4, discriminator_training={"overlap": True}).learners(num_learners=1).discriminator_learners(1)
-    algorithm = trained(config, 4)
-    assert algorithm.discriminator_group.is_busy
-    os.kill(pids_of(algorithm.learner_group)[0], signal.SIGKILL)
-    with pytest.raises(LostLearnerError, match="a policy learner died"):
+def overlapped() -> SeqGANConfig:
+    """Five rounds, in the last two of which a retraining is under way when they begin."""
+    overlap = {"overlap": True}
+    return tiny(rounds=3, discriminator_training=overlap).learners(num_learners=1).discriminator_learners(1)
+
+
+@pytest.mark.parametrize(
+    ("which", "when"), [(which, "between rounds") for which in LEARNERS] + [("discriminator", "while it retrains")]
+)
+def test_a_learner_lost_beside_a_retraining_that_overlaps(which: str, when: str, tmp_path: Path) -> None:
+    """The retraining that was under way starts again from the state before it, whoever was lost."""
+    group_of, _ = LEARNERS[which]
+    undisturbed = final(overlapped())
+    algorithm = trained(overlapped(), 2)
+    if when == "while it retrains":
+        on_learners(group_of(algorithm), lambda learner: kill_in(learner, "fit", tmp_path / "killed"), which)
+    algorithm.train()
+    assert algorithm.discriminator_group.retraining is not None
+    if when == "between rounds":
+        os.kill(pids_of(group_of(algorithm))[0], signal.SIGKILL)
+    while algorithm.step_count < algorithm.total_steps:
         algorithm.train()
+    assert algorithm.report.figures["health/learner_restarts"] == 1
+    assert_equal(algorithm.checkpoint(), undisturbed)
+    algorithm.stop()
+
+
+def test_an_older_state_put_back_abandons_the_retraining_under_way() -> None:
+    algorithm = trained(overlapped(), 2)
+    before = algorithm.checkpoint()
+    assert "retraining" not in before.tensors
+    algorithm.train()
+    algorithm.restore_checkpoint(before)
+    assert algorithm.discriminator_group.retraining is None
+    while algorithm.step_count < algorithm.total_steps:
+        algorithm.train()
+    assert_equal(algorithm.checkpoint(), final(overlapped()))
     algorithm.stop()
 
 
