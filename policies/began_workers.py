@@ -163,7 +163,7 @@ class BEGANLearner(AdversarialLearner):
         for step in range(index * config.steps_per_round, (index + 1) * config.steps_per_round):
             real_BCHW = self._real_images("pretraining", step)
             loss = len(real_BCHW) / config.batch_size * self._discriminator(real_BCHW).mean()
-            norms.append(self.descend(DISCRIMINATOR, loss))
+            norms.append(self.descend(DISCRIMINATOR, loss, real_BCHW=real_BCHW))
             errors.append(self.summed(loss)[0])
         return {"loss": sum(errors) / len(errors), "grad_norm": sum(norms) / len(norms)}
 
@@ -206,12 +206,12 @@ class BEGANLearner(AdversarialLearner):
         fake_BCHW = self._generator(latent_BZ, carry)
         self._discriminator.requires_grad_(False)  # the pass of G leaves no gradient in D
         generator_loss = share * self._discriminator(fake_BCHW, carry).mean()
-        generator_norm = self.descend(GENERATOR, generator_loss)
+        generator_norm = self.descend(GENERATOR, generator_loss, latent_BZ=latent_BZ, fake_BCHW=fake_BCHW)
         self._discriminator.requires_grad_(True)
         error_B = self._discriminator(torch.cat([real_BCHW, fake_BCHW.detach()]), carry)
         real_error, fake_error = (share * half.mean() for half in error_B.split(len(real_BCHW)))
         loss = self._discriminator.loss(real_error, fake_error, start.balance)
-        discriminator_norm = self.descend(DISCRIMINATOR, loss)
+        discriminator_norm = self.descend(DISCRIMINATOR, loss, real_BCHW=real_BCHW, fake_BCHW=fake_BCHW)
         real, fake = self.summed(real_error, generator_loss)
         return Equilibrium(
             step=start.step + 1,

@@ -261,7 +261,8 @@ class BGANLearner(AdversarialLearner):
         log_prob_NM, entropy_N = self.nets[GENERATOR].log_prob_and_entropy(latent_NZ, self.shard(batch.sample_NM))  # type: ignore[operator]
         whole = Whole(bs.log_partition(batch.score_NM).to(self._device), moving_average)
         loss = ESTIMATORS[config.estimator](log_prob_NM, score_NM, whole, config)
-        norm = self.descend("policy", share * loss, config.max_grad_norm)
+        seen = {"latent_NZ": latent_NZ, "sample_NM": self.shard(batch.sample_NM), "score_NM": score_NM}
+        norm = self.descend("policy", share * loss, config.max_grad_norm, **seen)
         num_values = batch.sample_NM[0, 0].numel()
         entropy = share * float(entropy_N.detach().mean()) / num_values
         return {"loss": share * float(loss.detach()), "entropy": entropy, "grad_norm": norm / self.world_size}
@@ -279,7 +280,7 @@ class BGANLearner(AdversarialLearner):
         latent_NZ = self.shard(batch.latent_NZ)
         score_N = self.nets[CRITIC].score(self.nets[GENERATOR].image(latent_NZ))  # type: ignore[operator]
         loss = len(latent_NZ) / len(batch.latent_NZ) * bs.continuous_loss(score_N)
-        norm = self.descend("policy", loss, config.max_grad_norm)
+        norm = self.descend("policy", loss, config.max_grad_norm, latent_NZ=latent_NZ)
         return {"loss": float(loss.detach()), "grad_norm": norm / self.world_size}
 
 
@@ -329,7 +330,8 @@ class BoundaryLearner(AdversarialLearner):
         share = len(mine_real_B) / config.batch_size
         loss, score_real_B, score_fake_B = net.loss(net.embed(mine_real_B), net.embed(mine_fake_B))  # type: ignore[operator]
         loss = share * loss
-        norm = self.descend(DISCRIMINATOR, loss, config.discriminator_max_grad_norm)
+        seen = {"real_B": mine_real_B, "fake_B": mine_fake_B}
+        norm = self.descend(DISCRIMINATOR, loss, config.discriminator_max_grad_norm, **seen)
         score_real_B, score_fake_B = score_real_B.detach(), score_fake_B.detach()
         figures = {
             "loss": float(loss.detach()),

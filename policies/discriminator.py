@@ -118,7 +118,7 @@ class DiscriminatorLearner(AdversarialLearner):
         logit_N = net(torch.cat([mine_real_BT, mine_fake_BT]))
         logit_real_B, logit_fake_B = logit_N[: len(mine_real_BT)], logit_N[len(mine_real_BT) :]
         loss = share * net.loss(logit_real_B, logit_fake_B)  # type: ignore[operator]
-        norm = self.descend(DISCRIMINATOR, loss)
+        norm = self.descend(DISCRIMINATOR, loss, real_BT=mine_real_BT, fake_BT=mine_fake_BT)
         with torch.no_grad():
             return {
                 "loss": float(loss),

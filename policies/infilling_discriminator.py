@@ -118,7 +118,7 @@ class InfillingDiscriminatorLearner(AdversarialLearner):
         real_share, fake_share = (float(self.shard(mask).sum() / mask.sum()) for mask in masks)
         logit_real_BT, logit_fake_BT = net(torch.cat([real_BT, fake_BT]), blank_BT.repeat(2, 1)).chunk(2)
         loss = net.loss(logit_real_BT, logit_fake_BT, real_mask_BT, fake_mask_BT, real_share, fake_share)  # type: ignore[operator]
-        norm = self.descend(DISCRIMINATOR, loss)
+        norm = self.descend(DISCRIMINATOR, loss, real_BT=real_BT, fake_BT=fake_BT, blank_BT=blank_BT)
         real_N, fake_N = logit_real_BT.detach()[real_mask_BT], logit_fake_BT.detach()[fake_mask_BT]
         return {
             "loss": float(loss.detach()),
@@ -144,6 +144,6 @@ class InfillingDiscriminatorLearner(AdversarialLearner):
         mask_BT = chosen(tokens_BT, blank_BT, self.config.space)
         share, losses = float(self.shard(mask_BT).sum() / mask_BT.sum()), []
         for loss in self.nets[DISCRIMINATOR].critic_losses(*batch, config.critic_steps):  # type: ignore[operator]
-            self.descend(CRITIC, share * loss)
+            self.descend(CRITIC, share * loss, tokens_BT=batch[0], blank_BT=batch[1], return_BT=batch[2])
             losses.append(share * float(loss.detach()))
         return {"value_loss": losses[0]}

@@ -35,7 +35,7 @@ class InfillingLikelihoodLearner(TrainingDataLearner):
                 net.log_prob_and_entropy(mine_BT, dropout)[0],  # type: ignore[operator]
                 self.config.space.mask(tokens_BT),
             )
-            return float(part.detach()), self.descend(LANGUAGE_MODEL, part, config.max_grad_norm)
+            return float(part.detach()), self.descend(LANGUAGE_MODEL, part, config.max_grad_norm, tokens_BT=mine_BT)
 
         return self.one_pass("language model order", epoch, config.batch_size, step)
 
@@ -60,7 +60,8 @@ class InfillingLikelihoodLearner(TrainingDataLearner):
         def step(tokens_BT: Tensor) -> tuple[float, float]:
             blank_BT = draw_blanks(self.config.hyperparameters.blanks, tokens_BT, self.config.space, rate, random)
             part = self.mask_mle_part(tokens_BT, blank_BT)
-            return float(part.detach()), self.descend(MASK_MLE, part, config.max_grad_norm)
+            seen = {"tokens_BT": self.shard(tokens_BT), "blank_BT": self.shard(blank_BT)}
+            return float(part.detach()), self.descend(MASK_MLE, part, config.max_grad_norm, **seen)
 
         return self.one_pass("MaskMLE order", epoch, config.batch_size, step)
 

@@ -97,13 +97,14 @@ class AdversarialLearner(TorchLearner):  # type: ignore[misc]
         """
         torch.manual_seed(derive_seed(self.config.seed or 0, purpose, *indices, self.rank))
 
-    def descend(self, optimizer_name: str, loss: Tensor, max_grad_norm: float = math.inf) -> float:
+    def descend(self, optimizer_name: str, loss: Tensor, max_grad_norm: float = math.inf, **seen: Tensor) -> float:
         """One optimiser step on the sum of all learners' losses.
 
         Args:
             optimizer_name: key into `optimizers`.
             loss: this learner's part of the loss; the parts add up to the loss of the whole batch.
             max_grad_norm: the global norm is clipped to this.
+            **seen: what this learner's part was computed of, which an error carries.
 
         Returns:
             The global gradient norm before clipping.
@@ -121,7 +122,8 @@ class AdversarialLearner(TorchLearner):  # type: ignore[misc]
         if not math.isfinite(norm) or not math.isfinite(float(loss.detach())):
             raise NonFiniteError(
                 f"{optimizer_name}: loss {float(loss.detach())} with gradient norm {norm}. The step was not taken; the "
-                "last checkpoint is intact. Try a smaller learning rate, or look at the data of this round."
+                "last checkpoint is intact. Try a smaller learning rate, or look at the data of this round.",
+                {name: tensor.detach().cpu() for name, tensor in seen.items()},
             )
         optimizer.step()
         return norm

@@ -84,7 +84,9 @@ class LikelihoodLearner(TrainingDataLearner):
             This learner's part of the loss (nats per token, all parts add up) and the gradient norm.
         """
         loss = self.likelihood_part(tokens_BT)
-        norm = self.descend("likelihood", loss, self.config.hyperparameters.likelihood.max_grad_norm)
+        norm = self.descend(
+            "likelihood", loss, self.config.hyperparameters.likelihood.max_grad_norm, tokens_BT=self.shard(tokens_BT)
+        )
         return float(loss.detach()), norm
 
     def likelihood_part(self, tokens_BT: Tensor, dropout: Dropout = NO_DROPOUT) -> Tensor:

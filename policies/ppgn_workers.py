@@ -148,7 +148,7 @@ class PPGNLearner(AdversarialLearner):
             word_BT = self.caption_LT[self.shard(self.label_N[rows_B])]
             log_probability_B = caption_log_probability(self.nets[CAPTIONER](noisy_BCHW, word_BT), word_BT)
             loss = -log_probability_B.sum() / len(rows_B)
-            norm = self.descend(CAPTIONER, loss)
+            norm = self.descend(CAPTIONER, loss, noisy_BCHW=noisy_BCHW, word_BT=word_BT)
             return [*self.summed(loss), norm]
 
         return self._round(CAPTIONER, (CAPTIONER,), index, num_rounds, step, ("loss", "grad_norm"))
@@ -171,7 +171,7 @@ class PPGNLearner(AdversarialLearner):
             label_B = self.shard(self.label_N[rows_B])
             share = len(label_B) / len(rows_B)
             loss = share * F.cross_entropy(logits_BL, label_B)
-            norm = self.descend(name, loss)
+            norm = self.descend(name, loss, noisy_BCHW=noisy_BCHW, label_B=label_B)
             accuracy = share * (logits_BL.argmax(dim=1) == label_B).float().mean()
             return [*self.summed(loss, accuracy), norm]
 
@@ -202,7 +202,7 @@ class PPGNLearner(AdversarialLearner):
                     state_B = self.encoder.code(state_B)
             noisy_B = state_B + noise_sd * self._noise(state_B, random)
             loss = len(state_B) / len(rows_B) * squared_error(self.nets[DENOISER](noisy_B), state_B)
-            norm = self.descend(DENOISER, loss)
+            norm = self.descend(DENOISER, loss, state_B=state_B, noisy_B=noisy_B)
             return [*self.summed(loss), norm]
 
         return self._round(DENOISER, (DENOISER,), index, num_rounds, step, ("loss", "grad_norm"))
@@ -249,11 +249,12 @@ class PPGNLearner(AdversarialLearner):
         loss = losses.image * image_error + losses.pooled * pooled_error + losses.adversarial * adversarial
         if self.config.hyperparameters.plug_and_play.has_noise:
             loss = loss + losses.code * code_error
-        gen_norm = 0.0 if gen_rests else self.descend(GENERATOR, share * loss)
+        seen = {"real_BCHW": real_BCHW, "given_BZ": given_BZ, "fake_BCHW": fake_BCHW}
+        gen_norm = 0.0 if gen_rests else self.descend(GENERATOR, share * loss, **seen)
         discriminator.requires_grad_(True)
         logit_real_B, logit_fake_B = (discriminator(images).squeeze(1) for images in (real_BCHW, fake_BCHW.detach()))
         disc_loss = share * 2.0 * binary_cross_entropy(logit_real_B, logit_fake_B)
-        disc_norm = 0.0 if disc_rests else self.descend(DISCRIMINATOR, disc_loss)
+        disc_norm = 0.0 if disc_rests else self.descend(DISCRIMINATOR, disc_loss, **seen)
         parts = (loss, adversarial, disc_loss / share, image_error, pooled_error, code_error)
         return [*self.summed(*(share * part for part in parts)), gen_norm, disc_norm, disc_rests, gen_rests]
 

@@ -30,12 +30,12 @@ ROWS = {
     "R1": Row(
         "a rollout runner is killed, between rounds or inside one",
         "the round is complete; weights as undisturbed; restarts counted",
-        (f"{POLICIES}workers.py::test_a_killed_runner", f"{POLICIES}recovery.py::test_a_runner_"),
+        (f"{POLICIES}workers.py::test_a_killed_runner", f"{POLICIES}lost_runners.py::test_a_runner_"),
     ),
     "R2": Row(
         "all rollout runners are killed at once",
         "weights as undisturbed",
-        (f"{POLICIES}recovery.py::test_all_runners_killed",),
+        (f"{POLICIES}lost_runners.py::test_all_runners_killed",),
     ),
     "R3": Row(
         "a runner's constructor raises",
@@ -55,7 +55,7 @@ ROWS = {
     ),
     "R5": Row(
         "the discriminator's learner is killed, between or inside retraining",
-        "the same; with overlap exit 7 and the last checkpoint",
+        "the same, with overlap too",
         (
             f"{POLICIES}recovery.py::test_a_killed_learner_costs_a_round_and_no_figure[discriminator",
             f"{POLICIES}recovery.py::test_a_learner_killed_in_the_middle_of_its_work[discriminator",
@@ -80,9 +80,9 @@ ROWS = {
     "R9": Row(
         "a runner or a learner hangs",
         "ended and replaced after rollout_timeout or learner_timeout; weights as undisturbed",
-        (f"{POLICIES}recovery.py::test_a_hung_runner", f"{POLICIES}recovery.py::test_a_hung_learner"),
+        (f"{POLICIES}lost_runners.py::test_a_hung_runner", f"{POLICIES}recovery.py::test_a_hung_learner"),
     ),
-    "R10": Row("a runner is slow", "left alone", (f"{POLICIES}recovery.py::test_a_slow_runner",)),
+    "R10": Row("a runner is slow", "left alone", (f"{POLICIES}lost_runners.py::test_a_slow_runner",)),
     "R11": Row(
         "SIGINT or SIGTERM to the driver or its group; a second signal",
         "a checkpoint, exit 130 or 143, no process left; at once after the second",

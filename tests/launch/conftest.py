@@ -9,14 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlgan.launch.main import main
-
-TINY = (
-    "--vocab-size 20 --length 6 --oracle-sequences 64 --oracle-held-out 16 --likelihood.epochs 2 "
-    "--likelihood.batch-size 16 --generator.embedding-size 8 --generator.hidden-size 8 --discriminator.windows 1 2 "
-    "--discriminator.filters 4 4 --discriminator.embedding-size 8 --discriminator-training.pretrain-steps 2 "
-    "--discriminator-training.batch-size 16 --discriminator-training.num-negatives 16 --rounds 3 --batch-size 8 "
-    "--num-rollouts 2 --eval-samples 20 --eval-every 0 --sweep-samples 4"
-)
+from tests.launch.tiny_runs import TINY_RUNS
 
 
 @dataclass(frozen=True)
@@ -54,8 +47,8 @@ def no_ray(monkeypatch) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_words() -> list[str]:
-    """Options of a run of 7 rounds that takes a second: 2 of likelihood, 2 of the discriminator, 3 adversarial."""
-    return TINY.split()
+    """Options of a run of SeqGAN of 7 rounds: 2 of likelihood, 2 of the discriminator, 3 adversarial."""
+    return TINY_RUNS["seqgan"]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from rlgan.errors import NonFiniteError
 from rlgan.launch.history import History
 from rlgan.launch.systems.seqgan import SeqGANRun
 from tests.launch.processes import alive, command_of, descendants, wait_for
+from tests.launch.tiny_runs import TINY_RUNS
 
 TRAIN = ("train", "seqgan")
 pytestmark = pytest.mark.slow
@@ -85,12 +86,24 @@ def test_a_crash_leaves_its_traceback_in_the_run(local_ray, rlgan, tiny_words, t
     assert "Traceback" in (path / "error.log").read_text()
 
 
-def test_a_non_finite_loss_stops_the_run(local_ray, rlgan, tiny_words, tmp_path, monkeypatch):
+FIRST_SEEN = {
+    "seqgan": {"tokens_BT"}, "maskgan": {"tokens_BT"}, "bgan": {"real_B", "fake_B"}, "began": {"real_BCHW"},
+    "ppgn": {"noisy_BCHW", "label_B"},
+}  # fmt: skip
+"""What the first step of a system is computed of."""
+
+
+@pytest.mark.parametrize("system", FIRST_SEEN)
+def test_a_non_finite_loss_stops_the_run(system, local_ray, rlgan, tmp_path, monkeypatch):
     from rlgan.policies import learner
 
-    monkeypatch.setattr(learner.torch.nn.utils, "clip_grad_norm_", lambda parameters, limit: float("nan"))
-    said = rlgan(*TRAIN, *tiny_words, "--run-dir", tmp_path / "run")
-    assert said.code == 4 and said.err.count("\n") == 1 and "with gradient norm nan" in said.err
+    monkeypatch.setattr(learner, "_clipped_norm", lambda parameters, limit: torch.tensor(float("nan")))
+    said = rlgan("train", system, *TINY_RUNS[system], "--run-dir", tmp_path / "run")
+    path = tmp_path / "run" / "nonfinite-000001.safetensors"
+    assert (
+        said.code == 4 and said.err.count("\n") == 1 and "with gradient norm nan" in said.err and str(path) in said.err
+    )
+    assert load_file(path).keys() == FIRST_SEEN[system]
 
 
 @pytest.mark.parametrize(("limit", "bad", "code"), [(2, (6, 7), 0), (1, (6, 7), 4), (5, (9,), 4)])

@@ -11,20 +11,27 @@ from rlgan.checkpoint import latest_checkpoint
 from rlgan.errors import ClusterError
 from rlgan.launch import ray_session
 from tests.launch.processes import children_named, cluster_head
+from tests.launch.tiny_runs import TINY_RUNS
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("workers", [[], ["--num-env-runners", "1"]], ids=["driver alone", "a runner"])
-def test_the_head_dies(workers, rlgan_process, tiny_words, tmp_path):
+@pytest.mark.parametrize(
+    ("system", "workers"),
+    [
+        ("seqgan", ""), ("seqgan", "--num-env-runners 1"), ("maskgan", "--num-env-runners 1"),
+        ("bgan", "--num-env-runners 1"), ("began", "--num-learners 1"), ("ppgn", "--num-learners 1"),
+    ],
+)  # fmt: skip
+def test_the_head_dies(system, workers, rlgan_process, tmp_path):
     with cluster_head() as (head, address):
         (gcs,) = children_named(head.pid, "gcs_server")
         process = rlgan_process(
-            "train", "seqgan", *tiny_words, *workers, "--rounds", "100000", "--checkpoint-every", "5",
+            "train", system, *TINY_RUNS[system], *workers.split(), "--rounds", "100000", "--checkpoint-every", "5",
             "--address", address, "--run-dir", "run",
         )  # fmt: skip
         for line in process.stdout:
-            if line.startswith("step 1") and "adversarial" in line and int(line.split()[1].split("/")[0]) > 10:
+            if line.startswith("step 1") and int(line.split()[1].split("/")[0]) > 10:
                 break
         os.kill(gcs, signal.SIGKILL)
         started = time.monotonic()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +10,13 @@ import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.launch.tiny_runs import TINY_RUNS
+
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 PAGE = Path(__file__).parents[2] / "docs" / "tensorboard.md"
-BGAN = shlex.split("""
-    --max-images 200 --rounds 3 --batch-size 4 --num-draws 4 --generator.latent-size 4 --generator.hidden 8
-    --discriminator.hidden 8 --eval-samples 90 --eval-every 0
-""")
-BEGAN = shlex.split("""
-    --max-images 200 --rounds 2 --pretrain-rounds 1 --steps-per-round 1 --batch-size 4 --discriminator.hidden 4
-    --discriminator.code-size 3 --eval-samples 90 --eval-every 0
-""")
-RUNS = {"bgan": BGAN, "began": BEGAN}
+BGAN = TINY_RUNS["bgan"]
+RUNS = {name: TINY_RUNS[name] for name in ("bgan", "began")}
 
 
 def tags_of(directory: Path) -> dict[str, list[str]]:

@@ -1,7 +1,6 @@
 """`rlgan train maskgan` and `rlgan fill`: files, figures, fills before and after, resume, and what is refused."""
 
 import json
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,17 +15,12 @@ from rlgan.fills import fill_blanks
 from rlgan.infilling_evaluation import evaluate_infilling
 from rlgan.launch.filler import load_filler
 from rlgan.seeding import torch_generator
+from tests.launch.tiny_runs import TINY_RUNS
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 PAGE = Path(__file__).parents[2] / "docs" / "tensorboard.md"
-TINY = shlex.split("""
-    --length 8 --grammar-sequences 100 --grammar-held-out 20 --rounds 2 --batch-size 8 --generator.size 8
-    --discriminator.size 8 --language-model.epochs 1 --language-model.batch-size 25 --mask-mle.epochs 1
-    --mask-mle.batch-size 25 --discriminator-training.pretrain-rounds 1 --discriminator-training.pretrain-steps 2
-    --discriminator-training.d-steps 2 --discriminator-training.batch-size 6 --eval-samples 20 --eval-every 0
-    --sweep-samples 20
-""")
+TINY = TINY_RUNS["maskgan"]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +10,11 @@ import torch
 from PIL import Image
 
 from tests.launch.test_images import PAGE, tags_of
+from tests.launch.tiny_runs import TINY_RUNS
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
-TINY = shlex.split("""
-    --max-images 200 --encoder-rounds 1 --rounds 2 --denoiser-rounds 1 --classifier-rounds 1 --steps-per-round 2
-    --batch-size 4 --nets.encoder.channels 2 --nets.encoder.code-size 5 --nets.generator-channels 2
-    --nets.discriminator-channels 2 --nets.denoiser-hidden 4 --nets.denoiser-channels 2 --nets.classifier-hidden 4
-    --chain.steps 6 --chain.quiet-steps 2 --eval-samples 40 --eval-every 0
-""")
+TINY = TINY_RUNS["ppgn"]
 
 
 @pytest.fixture(scope="module")

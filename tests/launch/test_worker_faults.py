@@ -1,0 +1,65 @@
+"""Workers that cannot be brought back end the command: exit code 7 in time, one line, the last checkpoint whole."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from rlgan.checkpoint import latest_checkpoint
+from rlgan.policies import BEGANConfig, BGANConfig, MaskGANConfig, PPGNConfig, SeqGANConfig
+from tests.launch.tiny_runs import TINY_RUNS
+
+pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
+CONFIGS = {
+    "seqgan": SeqGANConfig, "maskgan": MaskGANConfig, "bgan": BGANConfig, "began": BEGANConfig, "ppgn": PPGNConfig
+}  # fmt: skip
+LAST_WORK = {
+    "seqgan": "policy_step", "maskgan": "policy_step", "bgan": "policy_step", "began": "adversarial_round",
+    "ppgn": "denoiser_round",
+}  # fmt: skip
+"""What a learner does in the last phase, or late."""
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("system", ["seqgan", "maskgan", "bgan"])
+def test_runners_that_cannot_be_built(system, rlgan, tmp_path, monkeypatch):
+    runner_class = CONFIGS[system].runner_class
+
+    def build_nets(self):
+        if self.worker_index:
+            raise ZeroDivisionError("the nets of a test")
+        return runner_class.build_nets(self)
+
+    monkeypatch.setattr(CONFIGS[system], "runner_class", type("Crashing", (runner_class,), {"build_nets": build_nets}))
+    started = time.monotonic()
+    said = rlgan("train", system, *TINY_RUNS[system], "--num-env-runners", "2", "--run-dir", tmp_path / "run")
+    assert said.code == 7 and time.monotonic() - started < 120
+    assert "the rollout runners did not start" in said.err
+    assert "in build_nets" in said.err and "ZeroDivisionError: the nets of a test" in said.err
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("system", CONFIGS)
+def test_learners_that_die_again_and_again(system, rlgan, tmp_path, monkeypatch):
+    learner_class, original = CONFIGS[system].policy_learner_class, CONFIGS[system].__init__
+
+    def last_words(self, *_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def no_restarts(self, *arguments, **named):
+        original(self, *arguments, **named)
+        self.max_learner_restarts = 1
+
+    dying = type("Dying", (learner_class,), {LAST_WORK[system]: last_words})
+    monkeypatch.setattr(CONFIGS[system], "policy_learner_class", dying)
+    monkeypatch.setattr(CONFIGS[system], "__init__", no_restarts)
+    words = [*TINY_RUNS[system], "--num-learners", "1", "--checkpoint-every", "1", "--run-dir", tmp_path / "run"]
+    said = rlgan("train", system, *words)
+    assert said.code == 7 and said.err.count("\n") == 1, said.err
+    assert "one more than max_learner_restarts = 1. The last checkpoint is intact." in said.err
+    if system != "bgan":  # which has no other phase before
+        assert latest_checkpoint(tmp_path / "run" / "checkpoints").step >= 1
+    monkeypatch.undo()
+    said = rlgan("train", system, *words, "--resume", "auto")
+    assert said.code == 0, said.err

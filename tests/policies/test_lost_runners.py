@@ -1,0 +1,124 @@
+"""Runners that die, hang or are slow: every round is complete, and the weights are those of an undisturbed run."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import ray
+
+from rlgan.policies.algorithm import AdversarialAlgorithm
+from tests.policies.conftest import train_until_restarted
+from tests.policies.systems import ROLLOUTS, tiny_run, undisturbed
+from tests.policies.test_seqgan import assert_equal, trained
+
+pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
+all_with_runners = pytest.mark.parametrize("name", ROLLOUTS)
+
+
+def before_the_last_two_rounds(name: str, **limits: float) -> AdversarialAlgorithm:
+    """A run of the system with two runners."""
+    config = tiny_run(name, 2).time_limits(**limits)
+    total_steps = undisturbed(name, 2).step
+    return trained(config, total_steps - 2)
+
+
+def before_every_rollout(algorithm: AdversarialAlgorithm, name: str, act: Callable[[], object], marker: Path) -> None:
+    """Let the first runner do something in its next rollout, once, whatever becomes of it."""
+    method = ROLLOUTS[name]
+
+    def change(runner: object) -> None:
+        original = getattr(runner, method)
+
+        def changed(*arguments: object) -> object:
+            if not marker.exists():
+                marker.touch()
+                act()
+            return original(*arguments)
+
+        setattr(runner, method, changed)
+
+    algorithm.env_runner_group.foreach_env_runner(
+        lambda runner: change(runner) if runner.worker_index == 1 else None, local_env_runner=False
+    )
+
+
+def finish(algorithm: AdversarialAlgorithm, name: str) -> dict[str, float]:
+    """Train to the end and compare; the figures of the last round."""
+    while algorithm.step_count < algorithm.total_steps:
+        algorithm.train()
+    assert_equal(algorithm.checkpoint(), undisturbed(name, 2))
+    return algorithm.report.figures
+
+
+def kill_runners(algorithm: AdversarialAlgorithm) -> None:
+    for pid in algorithm.env_runner_group.foreach_env_runner(lambda _: os.getpid(), local_env_runner=False):
+        os.kill(pid, signal.SIGKILL)
+
+
+@all_with_runners
+def test_a_hung_runner_is_ended_and_replaced(name: str, tmp_path: Path) -> None:
+    algorithm = before_the_last_two_rounds(name, rollout_seconds=5.0)
+    before_every_rollout(algorithm, name, lambda: time.sleep(10_000.0), tmp_path / "slept")
+    started = time.monotonic()
+    figures = finish(algorithm, name)
+    assert time.monotonic() - started < 90 and figures["rollout/worker_timeouts"] == 1
+    figures = train_until_restarted(algorithm, 1)
+    assert (figures["rollout/worker_timeouts"], figures["rollout/worker_restarts"]) == (1, 1)
+    assert figures["rollout/workers_healthy"] == 2
+    algorithm.stop()
+
+
+@all_with_runners
+def test_a_slow_runner_is_left_alone(name: str, tmp_path: Path) -> None:
+    algorithm = before_the_last_two_rounds(name, rollout_seconds=60.0)
+    before_every_rollout(algorithm, name, lambda: time.sleep(2.0), tmp_path / "slept")
+    figures = finish(algorithm, name)
+    assert (tmp_path / "slept").exists()
+    assert (figures["rollout/worker_timeouts"], figures["rollout/worker_restarts"]) == (0, 0)
+    algorithm.stop()
+
+
+@all_with_runners
+def test_a_runner_killed_inside_a_rollout(name: str, tmp_path: Path) -> None:
+    algorithm = before_the_last_two_rounds(name)
+    before_every_rollout(algorithm, name, lambda: os.kill(os.getpid(), signal.SIGKILL), tmp_path / "killed")
+    finish(algorithm, name)
+    assert (tmp_path / "killed").exists()
+    assert train_until_restarted(algorithm, 1)["rollout/worker_restarts"] == 1
+    algorithm.stop()
+
+
+@all_with_runners
+def test_all_runners_killed_at_once(name: str) -> None:
+    algorithm = before_the_last_two_rounds(name)
+    kill_runners(algorithm)
+    assert finish(algorithm, name)["rollout/worker_restarts"] == 2
+    algorithm.stop()
+
+
+def test_a_runner_that_was_restarted_between_weights_and_rollout() -> None:
+    """Ray restarts it before RLlib has missed it: it answers, but with its first weights."""
+    algorithm = before_the_last_two_rounds("seqgan")
+    old = set(algorithm.env_runner_group.foreach_env_runner(lambda r: r.birth, local_env_runner=False))
+    kill_runners(algorithm)
+    manager = algorithm.env_runner_group._worker_manager
+    for actor in manager.actors().values():
+        _wait_for_restart(actor, old)
+    assert algorithm.env_runner_group.num_healthy_remote_env_runners() == 2, "RLlib has not missed them"
+    assert finish(algorithm, "seqgan")["rollout/worker_restarts"] == 2
+    algorithm.stop()
+
+
+def _wait_for_restart(actor: object, old: set[object]) -> None:
+    """Until another process answers for the actor."""
+    for _ in range(120):
+        try:
+            if ray.get(actor.apply.remote(lambda r: r.birth), timeout=60) not in old:  # type: ignore[attr-defined]
+                return
+        except ray.exceptions.RayError:
+            pass
+        time.sleep(0.5)
+    raise TimeoutError("the runner was not restarted")
