@@ -37,6 +37,8 @@ VARIANTS = {
     "default": [],
     "constant": ["--reward-ablation", "constant"],
     "random": ["--reward-ablation", "random"],
+    "constant-no-baseline": ["--reward-ablation", "constant", "--baseline", "none"],
+    "random-no-baseline": ["--reward-ablation", "random", "--baseline", "none"],
     "moving-average": ["--baseline", "moving_average"],
     "no-baseline": ["--baseline", "none"],
     "4-fills": ["--baseline", "leave_one_out", "--num-fills", "4", "--batch-size", "32"],

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rlgan.data.vocabulary import UNK
 from rlgan.errors import ConfigError
 from rlgan.launch.filler import Fill, Filler, load_filler, read_lines
 from rlgan.launch.options import OptionStyle, parse_options
@@ -62,6 +63,9 @@ def fill(arguments: Sequence[str]) -> int:
     filler = load_filler(options.run)
     for line in lines:
         filler.read(line)  # a bad line is refused before anything is written
+    if unknown := sorted({word for line in lines for word in filler.unknown(line)}):
+        named = ", ".join(repr(word[:40]) for word in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        sys.stderr.write(f"rlgan: warning: not in the vocabulary, read as {UNK}: {named}\n")
     for line in lines:
         for written in _lines(filler, line, options):
             sys.stdout.write(f"{written}\n")

@@ -1,7 +1,7 @@
 """A MaskGAN run outside the algorithm: its generators and discriminator, and lines of text with blanks in them.
 
 A blank is a word of two or more underscores; `____:3` is three blanks in a row. To a vocabulary of characters every
-underscore of such a word is one blank.
+underscore of two or more is one blank; there and with pieces of words a mark may stand inside a word.
 """
 
 # N texts, T positions
@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rlgan.data.vocabulary import Vocabulary
+from rlgan.blanks import num_words
+from rlgan.data.vocabulary import Vocabulary, split_text
 from rlgan.errors import CheckpointError, DataError
 from rlgan.fills import fill_blanks
 from rlgan.launch.fill_nets import FillNets, load_fill_nets
@@ -23,6 +24,7 @@ from rlgan.seeding import torch_generator
 from rlgan.types import TokenSpace
 
 _MARK = re.compile(r"(_{2,})(?::(\d{1,4}))?")
+_WORD_MARK = re.compile(rf"(?<!\S){_MARK.pattern}(?!\S)")
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,16 @@ class Filler:
         Raises:
             DataError: if there is no blank in it, or it has more tokens than the run's texts.
         """
+        line = line.strip()
         ids, blanks, last = [], [], 0
-        for mark in _MARK.finditer(line):
-            given = self.vocabulary.encode(line[last : mark.start()])
+        for mark in self._mark.finditer(line):
+            given = self._encode(line[last : mark.start()], is_last=False)
             is_char = self.vocabulary.kind == "char" and mark[2] is None
             count = len(mark[1]) if is_char else int(mark[2] or 1)
             ids += [*given, *[self.space.start_id] * count]
             blanks += [*[False] * len(given), *[True] * count]
             last = mark.end()
-        given = self.vocabulary.encode(line[last:])
+        given = self._encode(line[last:], is_last=True)
         ids, blanks = ids + given, blanks + [False] * len(given)
         length = self.space.length
         if not any(blanks):
@@ -93,6 +96,35 @@ class Filler:
             raise DataError(f"{line[:60]!r} has {len(ids)} tokens; this run knows only texts of exactly {length}.")
         rest = length - len(ids)
         return torch.tensor(ids + [self.space.end_id or 0] * rest), torch.tensor(blanks + [False] * rest)
+
+    def unknown(self, line: str) -> list[str]:
+        """Words or characters of a line that this run has never seen, and takes for `<unk>`.
+
+        Args:
+            line: with marks.
+
+        Returns:
+            Them, in order.
+        """
+        if self.vocabulary.kind == "bpe":
+            return []
+        given = split_text(self.vocabulary.kind, self._mark.sub(" ", line))
+        return [token for token in given if token not in self.vocabulary.ids and not token.isspace()]
+
+    @property
+    def _mark(self) -> re.Pattern[str]:
+        """What a mark looks like: between words it is one."""
+        return _WORD_MARK if self.vocabulary.kind == "word" else _MARK
+
+    def _encode(self, part: str, is_last: bool) -> list[int]:
+        """The ids that a part of a line has inside the whole line: before a mark, or after the last."""
+        vocabulary = self.vocabulary
+        if vocabulary.kind == "bpe":
+            return vocabulary.encode(part if is_last else part.removesuffix(" "))  # a space belongs to what follows
+        if vocabulary.kind == "char":
+            edge = next(token for token in vocabulary.ids if len(token) == 1 and not token.isspace())
+            return vocabulary.encode(edge + part + edge)[1:-1]  # so that spaces beside a mark stay
+        return vocabulary.encode(part)
 
     def fill(self, name: str, line: str, count: int, temperature: float, seed: int) -> list[Fill]:
         """Several ways to fill a line.
@@ -116,10 +148,11 @@ class Filler:
 
     def _told(self, tokens_T: Tensor, blank_T: Tensor, reward_T: Tensor) -> Fill:
         """One fill in words."""
-        ids = tokens_T.tolist()
-        end = ids.index(self.space.end_id) if self.space.end_id in ids else len(ids)
+        end = int(num_words(tokens_T[None], blank_T[None], self.space))
         words = [self.vocabulary.decode([int(token)]) for token in tokens_T[blank_T]]
-        return Fill(self.vocabulary.decode(ids[:end]), words, [float(reward) for reward in reward_T[blank_T]])
+        return Fill(
+            self.vocabulary.decode(tokens_T[:end].tolist()), words, [float(reward) for reward in reward_T[blank_T]]
+        )
 
 
 def load_filler(path: Path) -> Filler:

@@ -148,7 +148,8 @@ def _logged(directory: RunDirectory) -> Iterator[None]:
     except RlganError as error:
         if "\n" in str(error):
             directory.error_log.write_text(traceback.format_exc(), encoding="utf-8")
-            raise type(error)(f"{first_line(error)}. See {directory.error_log}.") from error
+            cause = str(error).strip().splitlines()[-1].strip()
+            raise type(error)(f"{first_line(error).rstrip(':')}: {cause}. See {directory.error_log}.") from error
         raise
     except Exception as error:
         if _is_out_of_memory(error):

@@ -122,9 +122,9 @@ class InfillingDiscriminatorLearner(AdversarialLearner):
         real_N, fake_N = logit_real_BT.detach()[real_mask_BT], logit_fake_BT.detach()[fake_mask_BT]
         return {
             "loss": float(loss.detach()),
-            "acc_real": real_share * float((real_N > 0).float().mean()),
-            "acc_fake": fake_share * float((fake_N < 0).float().mean()),
-            "logit_gap": float(real_share * real_N.mean() - fake_share * fake_N.mean()),
+            "acc_real": _part(real_share, (real_N > 0).float()),
+            "acc_fake": _part(fake_share, (fake_N < 0).float()),
+            "logit_gap": _part(real_share, real_N) - _part(fake_share, fake_N),
             "grad_norm": norm / self.world_size,
         }
 
@@ -147,3 +147,8 @@ class InfillingDiscriminatorLearner(AdversarialLearner):
             self.descend(CRITIC, share * loss, tokens_BT=batch[0], blank_BT=batch[1], return_BT=batch[2])
             losses.append(share * float(loss.detach()))
         return {"value_loss": losses[0]}
+
+
+def _part(share: float, value_N: Tensor) -> float:
+    """This learner's part of a mean over the tokens of the whole batch, of which it may hold none."""
+    return share * float(value_N.mean()) if len(value_N) else 0.0

@@ -161,8 +161,19 @@ class AdversarialLearner(TorchLearner):  # type: ignore[misc]
 
         Returns:
             Copies, by the name of the net.
+
+        Raises:
+            NonFiniteError: if a weight is NaN or infinite: it must reach neither runners nor a checkpoint.
         """
-        return {name: cpu_copy(net.state_dict()) for name, net in self.nets.items()}
+        nets = {name: cpu_copy(net.state_dict()) for name, net in self.nets.items()}
+        for net, weights in nets.items():
+            for name, weight in weights.items():
+                if not bool(torch.isfinite(weight).all()):
+                    raise NonFiniteError(
+                        f"weight {name} of net {net} is NaN or infinite; the last checkpoint is intact. Try a smaller "
+                        "learning rate."
+                    )
+        return nets
 
     def tensors(self) -> TensorGroups:
         """All that a checkpoint holds of this learner.

@@ -33,6 +33,8 @@ class BlankConfig(BaseModel):
     @property
     def last_rate(self) -> float:
         """The share of blanks after MaskMLE."""
+        if self.kind == "everything":
+            return 1.0
         return self.rate if self.final_rate is None else self.final_rate
 
     def rate_at(self, epoch: int, num_epochs: int) -> float:
@@ -45,6 +47,8 @@ class BlankConfig(BaseModel):
         Returns:
             A share in (0, 1]: `rate` in the first epoch, `last_rate` in the last.
         """
+        if self.kind == "everything":
+            return 1.0
         progress = min(1.0, epoch / max(1, num_epochs - 1))
         return self.rate + progress * (self.last_rate - self.rate)
 

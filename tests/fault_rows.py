@@ -40,7 +40,7 @@ ROWS = {
     "R3": Row(
         "a runner's constructor raises",
         "exit 7 within two minutes, with the traceback",
-        (f"{POLICIES}recovery.py::test_runners_that_cannot_be_built",),
+        (f"{LAUNCH}worker_faults.py::test_runners_that_cannot_be_built",),
     ),
     "R4": Row(
         "a policy learner is killed, between or inside updates; again and again",
@@ -51,6 +51,7 @@ ROWS = {
             f"{POLICIES}recovery.py::test_one_of_two_learners",
             f"{POLICIES}recovery.py::test_learners_that_die",
             f"{POLICIES}recovery.py::test_a_learner_of_every_system",
+            f"{LAUNCH}worker_faults.py::test_learners_that_die",
         ),
     ),
     "R5": Row(

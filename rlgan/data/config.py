@@ -25,7 +25,7 @@ class CorpusConfig(BaseModel):
     data: Path | None = Field(
         None,
         description="File to learn from: UTF-8 text, one sequence a line, or .jsonl, .csv, .tsv, .parquet with "
-        "--column. None (default, as in the SeqGAN paper's synthetic task) draws sequences from the built-in oracle.",
+        "--column. None (default): the built-in oracle of the SeqGAN paper's synthetic task, or MaskGAN's grammar.",
     )
     tokens: Tokens = Field(
         "word",

@@ -20,6 +20,12 @@ from rlgan.types import TokenSpace
 class InfillingDiscriminatorConfig(Seq2SeqConfig):
     """The net's sizes, where it starts, and what it pays."""
 
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="As the generator has it (released: 0.5; a small net stays at chance with that).",
+    )
     share_embedding: bool = Field(
         True, description="Use the generator's embedding and leave it alone (paper); else one of its own."
     )
@@ -158,7 +164,9 @@ class InfillingDiscriminator(nn.Module):
             feature_BTH = self.features(tokens_BT, blank_BT)[:, :-1]
         mask_BT = chosen(tokens_BT, blank_BT, self.space)
         for _ in range(count):
-            yield baselines.value_loss(self.critic(feature_BTH, blank_BT), return_BT, mask_BT)
+            value_BT = self.critic(feature_BTH, blank_BT)
+            # a learner's shard may hold no blank; its part of the loss is nothing then
+            yield baselines.value_loss(value_BT, return_BT, mask_BT) if mask_BT.any() else 0.0 * value_BT.sum()
 
 
 class _Critic(nn.Module):

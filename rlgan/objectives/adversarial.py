@@ -51,9 +51,12 @@ def per_token_binary_cross_entropy(
         Scalar, nats; log 2 for a discriminator that knows nothing.
 
     Raises:
-        ValueError: if one half has no blank.
+        ValueError: if one half has no blank, though its share is above 0.
     """
-    if not bool(real_mask_BT.any()) or not bool(fake_mask_BT.any()):
+    halves = ((real_share, -logit_real_BT, real_mask_BT), (fake_share, logit_fake_BT, fake_mask_BT))
+    if any(share > 0 and not bool(mask_BT.any()) for share, _, mask_BT in halves):
         raise ValueError("real_mask_BT and fake_mask_BT must each keep at least one position; got none.")
-    real = real_share * F.softplus(-logit_real_BT[real_mask_BT]).mean()
-    return 0.5 * (real + fake_share * F.softplus(logit_fake_BT[fake_mask_BT]).mean())
+    real, fake = (
+        share * F.softplus(logit_BT[mask_BT]).sum() / mask_BT.sum().clamp_min(1) for share, logit_BT, mask_BT in halves
+    )
+    return 0.5 * (real + fake)

@@ -1,6 +1,7 @@
 """What is taken from a return before it weighs a gradient: nothing, a critic, a moving average, or other rollouts.
 
-Each depends on what came before the token at t only, or on other sequences, so that the gradient stays unbiased.
+Each depends on what came before the token at t only, or on other sequences, so that the gradient stays unbiased (but
+for the mean of other rollouts where none of them has a token: the token there then weighs nothing).
 """
 
 # K rollouts of one context, B sequences, T positions

@@ -26,8 +26,8 @@ def test_every_entry_of_a_row_names_tests_that_are_there(name):
 
 def test_one_failure_fails_the_row():
     seen = Observations()
-    address = "tests/policies/test_recovery.py::test_a_slow_runner_is_left_alone"
-    other = "tests/policies/test_recovery.py::test_a_hung_runner_is_ended_and_replaced"
+    address = "tests/policies/test_lost_runners.py::test_a_slow_runner_is_left_alone"
+    other = "tests/policies/test_lost_runners.py::test_a_hung_runner_is_ended_and_replaced"
     assert (rows_of(address), rows_of(other), rows_of("tests/core/test_native.py::test_x")) == (["R10"], ["R9"], [])
     for nodeid, outcome in ((address, "passed"), (address, "failed"), (other, "skipped")):
         seen.add(SimpleNamespace(nodeid=nodeid, duration=1.5, outcome=outcome, longrepr="trace\nAssertionError: no"))

@@ -128,6 +128,18 @@ def test_discriminator_loss_counts_chosen_tokens_alone() -> None:
         per_token_binary_cross_entropy(real, fake, real_mask, torch.zeros(1, 2, dtype=torch.bool))
 
 
+def test_parts_of_a_batch_add_up_even_where_a_part_holds_no_blank() -> None:
+    random = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(4, 3, generator=random), torch.randn(4, 3, generator=random)
+    mask = torch.tensor([[True, True, False], [True, False, False], [False] * 3, [False] * 3])
+    whole = per_token_binary_cross_entropy(real, fake, mask, mask)
+    parts = [
+        per_token_binary_cross_entropy(real[rows], fake[rows], mask[rows], mask[rows], share, share)
+        for rows, share in ((slice(0, 1), 2 / 3), (slice(1, 2), 1 / 3), (slice(2, 4), 0.0))
+    ]
+    assert torch.allclose(sum(parts), whole)
+
+
 def test_baselines_with_memory_and_without() -> None:
     returns = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
     value, mask = returns + 1, torch.ones(2, 2, dtype=torch.bool)

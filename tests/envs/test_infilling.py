@@ -17,6 +17,7 @@ from rlgan.errors import ConfigError, NonFiniteError
 from rlgan.fills import fill_blanks
 from rlgan.models.infilling import InfillingGenerator
 from rlgan.models.seq2seq import Seq2SeqConfig
+from rlgan.objectives.discounted_returns import discounted_return
 from rlgan.sampling import inverse_cdf_sample
 from rlgan.types import TokenSpace
 
@@ -204,6 +205,17 @@ def test_stepping_equals_the_batched_fills(space: TokenSpace, kind: str) -> None
     assert torch.equal(final_BT, filled_BT)
     assert torch.allclose(total_BT, reward_BT.double(), atol=1e-6)
     assert torch.equal(total_BT != 0, chosen(filled_BT, blank_BT, space))
+    mask_BT = chosen(filled_BT, blank_BT, space)
+    fast_BT = discounted_return(reward_BT.double(), mask_BT, 0.7)
+    stepped_BT = torch.stack([_returns_of_steps(row[mask], 0.7) for row, mask in zip(total_BT, mask_BT, strict=True)])
+    first_B = torch.stack([row[mask][0] for row, mask in zip(fast_BT, mask_BT, strict=True)])
+    is_equal_B = torch.isclose(stepped_BT, first_B, atol=1e-6)
+    assert bool(is_equal_B.all()) if kind != "random" else not bool(is_equal_B.all()), "a step is a blank, not a word"
+
+
+def _returns_of_steps(reward_S: torch.Tensor, discount: float) -> torch.Tensor:
+    """The return of the first of some steps, as a learner of RLlib sees them."""
+    return sum(discount**step * reward for step, reward in enumerate(reward_S))  # type: ignore[return-value]
 
 
 def test_one_hot_text_by_hand() -> None:

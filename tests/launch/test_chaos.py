@@ -35,8 +35,9 @@ def test_chaos(system, runner, rounds_before, seconds, rlgan_process, tmp_path):
             killed += 1
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 143 and killed >= seconds / 12, (killed, out[-2000:], err)
+    assert process.returncode == 143 and killed >= seconds / 8, (killed, out[-2000:], err)
     done = History(tmp_path / "chaos").read()[-1].step
+    assert done > rounds_before + killed, "rounds were done between the kills"
     rounds = done - rounds_before + 20
     process = rlgan_process(*words, "--rounds", rounds, "--run-dir", "chaos", "--resume", "auto")
     out, err = process.communicate(timeout=300)
@@ -82,7 +83,8 @@ threading.Thread(target=watch, daemon=True).start()
     ("system", "workers", "worker"),
     [
         ("seqgan", "--num-env-runners 1", "SeqGANRunner"), ("maskgan", "--num-env-runners 1", "FillRunner"),
-        ("bgan", "--num-env-runners 1", "BGANRunner"), ("began", "", ""), ("ppgn", "", ""),
+        ("bgan", "--num-env-runners 1", "BGANRunner"), ("began", "--num-learners 1", "_WrappedExecutable"),
+        ("ppgn", "", ""),
     ],
 )  # fmt: skip
 def test_soak(system, workers, worker, rlgan_process, tmp_path):
@@ -100,16 +102,15 @@ def test_soak(system, workers, worker, rlgan_process, tmp_path):
             seen.append((step, sum(one for one, _ in pairs), sum(two for _, two in pairs)))
             store = tmp_path / "store.txt"
             stored.append(int(store.read_text() or 0) if store.exists() else 0)
-        if seen and seen[-1][0] >= seen[0][0] + 400:
+        if seen and seen[-1][0] >= seen[0][0] + 450:
             break
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
     assert process.returncode == 143
     settled = [one for one in seen if one[0] >= seen[0][0] + 100]
-    assert settled[-1][0] - settled[0][0] >= 200
+    assert settled[-1][0] - settled[0][0] >= 300
     grown = (settled[-1][1] - settled[0][1]) / (settled[-1][0] - settled[0][0])
     assert grown < 20, f"kilobytes a round: {seen}"
     assert settled[-1][2] - settled[0][2] <= 4, f"open files: {seen}"
-    assert (tmp_path / "store.txt").exists() and max(stored[-3:]) < 2e6 + 2 * max(stored[2:5]), (
-        f"object store: {stored}"
-    )
+    assert stored[2] > 0, "the object store was watched"
+    assert max(stored[-2:]) - max(stored[2:4]) < 1e6, f"bytes in the object store: {stored}"

@@ -1,6 +1,7 @@
 """`rlgan train seqgan` on a real Ray: the files it leaves, the lines it shows, and how it stops."""
 
 import os
+import pkgutil
 import signal
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlgan.checkpoint import latest_checkpoint, read_checkpoint
 from rlgan.errors import NonFiniteError
@@ -104,6 +106,58 @@ def test_a_non_finite_loss_stops_the_run(system, local_ray, rlgan, tmp_path, mon
         said.code == 4 and said.err.count("\n") == 1 and "with gradient norm nan" in said.err and str(path) in said.err
     )
     assert load_file(path).keys() == FIRST_SEEN[system]
+
+
+def _with_infinite_weights(original):
+    def step(self, *arguments, **named):
+        figures = original(self, *arguments, **named)
+        with torch.no_grad():
+            next(self.nets["generator"].parameters()).fill_(float("inf"))
+        return figures
+
+    return step
+
+
+POINTS = {
+    "a reward": ("rlgan.token_rewards.MonteCarloRewards.__call__", lambda real: lambda *a: real(*a) * float("nan")),
+    "a log-probability": (
+        "rlgan.models.RecurrentGenerator.log_prob_and_entropy",
+        lambda real: lambda *a: tuple(one * float("nan") for one in real(*a)),
+    ),
+    "the loss": (
+        "rlgan.policies.seqgan_workers.policy_gradient_loss",
+        lambda real: lambda *a: real(*a) + float("inf"),
+    ),
+    "the gradient": ("rlgan.policies.learner._clipped_norm", lambda real: lambda *a: real(*a) * float("nan")),
+    "a weight": ("rlgan.policies.seqgan_workers.SeqGANLearner.policy_step", _with_infinite_weights),
+}
+"""Where a NaN or an infinity comes up, and how it is put there."""
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_non_finite_number_anywhere_keeps_the_checkpoint_before(point, local_ray, rlgan, tmp_path, monkeypatch):
+    """In the second adversarial round, the sixth of all."""
+    from rlgan.policies.seqgan import SeqGAN
+
+    address, spoilt = POINTS[point]
+    real_round = SeqGAN._adversarial_round
+
+    def second_round(self, index):
+        if index == 1:
+            owner, _, name = address.rpartition(".")
+            monkeypatch.setattr(address, spoilt(getattr(pkgutil.resolve_name(owner), name)))
+        return real_round(self, index)
+
+    monkeypatch.setattr(SeqGAN, "_adversarial_round", second_round)
+    run = tmp_path / "run"
+    said = rlgan(*TRAIN, *TINY_RUNS["seqgan"], "--checkpoint-every", "1", "--run-dir", run)
+    assert said.code == 4 and said.err.count("\n") == 1, said.err
+    newest = latest_checkpoint(run / "checkpoints")
+    assert newest.step == 5
+    assert all(bool(torch.isfinite(one).all()) for group in newest.tensors.values() for one in group.values())
+    assert {"tokens_BT"} <= load_file(run / "nonfinite-000006.safetensors").keys()
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    assert [one.value for one in events.Scalars("health/nonfinite_total")][-1] == 1.0
 
 
 @pytest.mark.parametrize(("limit", "bad", "code"), [(2, (6, 7), 0), (1, (6, 7), 4), (5, (9,), 4)])

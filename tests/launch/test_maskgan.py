@@ -52,6 +52,44 @@ def test_a_run_leaves_figures_fills_weights_and_a_report(run):
     assert sweep["num_samples"] == 20 and len(sweep["points"]) == 10
 
 
+OWN = {
+    "word": "--tokens word",
+    "char": "--tokens char",
+    "bpe": "--tokens bpe --bpe-size 300",
+    "fixed": "--fixed-length",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", OWN)
+def test_lines_of_ones_own_train_and_are_filled(kind, rlgan, tmp_path):
+    nouns, adverbs = ["cat", "dog", "cow", "hen", "pig", "owl", "bee"], ["now", "still", "here", "too", "again", ""]
+    ends = adverbs[:-1] if kind == "fixed" else adverbs
+    lines = [f"{count} the {noun} sat {end}".strip() for count in "012" for noun in nouns for end in ends]
+    (tmp_path / "own.txt").write_text("\n".join(lines), encoding="utf-8")
+    path = tmp_path / "run"
+    options = [*TINY[6:], "--data", tmp_path / "own.txt", *OWN[kind].split()]  # without those of the grammar
+    said = rlgan("train", "maskgan", "--run-dir", path, *options)
+    assert said.code == 0, said.err
+    line = "1 the ___ sat now" if kind == "char" else "1 the ____ sat now"
+    said = rlgan("fill", path, line, "-n", "2", "--format", "jsonl")
+    assert (said.code, said.err) == (0, "")
+    told = [json.loads(row) for row in said.out.splitlines()]
+    assert len(told) == 4
+    assert all(one["text"].startswith("1 the ") and one["text"].endswith(" sat now") for one in told)
+    assert all(len(one["tokens"]) == (3 if kind == "char" else 1) == len(one["rewards"]) for one in told)
+    assert rlgan("eval", path, "-n", "8").code == 0
+
+
+def test_a_word_that_was_never_seen_is_named(rlgan, tmp_path):
+    lines = [f"{noun} {verb} {end}" for noun in "abcdefg" for verb in "hijkl" for end in "mnop"]
+    (tmp_path / "own.txt").write_text("\n".join([*lines, "a h once"]), encoding="utf-8")
+    words = ["--data", tmp_path / "own.txt", "--max-vocab", "16", "--run-dir", tmp_path / "run"]
+    assert rlgan("train", "maskgan", *TINY[6:], *words).code == 0
+    said = rlgan("fill", tmp_path / "run", "a ____ <eos>")
+    assert said.code == 0 and said.err == "rlgan: warning: not in the vocabulary, read as <unk>: '<eos>'\n"
+
+
 def test_fills_of_both_generators_keep_the_given_words(run, rlgan):
     given = load_filler(run).vocabulary.decode([5])
     line = f"{given} ____ {given} ____:2"

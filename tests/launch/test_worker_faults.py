@@ -35,8 +35,10 @@ def test_runners_that_cannot_be_built(system, rlgan, tmp_path, monkeypatch):
     started = time.monotonic()
     said = rlgan("train", system, *TINY_RUNS[system], "--num-env-runners", "2", "--run-dir", tmp_path / "run")
     assert said.code == 7 and time.monotonic() - started < 120
-    assert "the rollout runners did not start" in said.err
-    assert "in build_nets" in said.err and "ZeroDivisionError: the nets of a test" in said.err
+    assert said.err.count("\n") == 1 and "the rollout runners did not start" in said.err
+    assert "ZeroDivisionError: the nets of a test" in said.err
+    trace = (tmp_path / "run" / "error.log").read_text()
+    assert "Traceback" in trace and "in build_nets" in trace
 
 
 @pytest.mark.timeout(180)

@@ -95,7 +95,8 @@ def test_a_runner_killed_inside_a_rollout(name: str, tmp_path: Path) -> None:
 def test_all_runners_killed_at_once(name: str) -> None:
     algorithm = before_the_last_two_rounds(name)
     kill_runners(algorithm)
-    assert finish(algorithm, name)["rollout/worker_restarts"] == 2
+    finish(algorithm, name)
+    assert train_until_restarted(algorithm, 2)["rollout/worker_restarts"] == 2
     algorithm.stop()
 
 

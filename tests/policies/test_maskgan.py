@@ -136,10 +136,21 @@ def test_a_constant_reward_without_a_baseline_still_has_a_gradient() -> None:
     assert differs(start, after, "learner_generator")
 
 
-def test_unconditional_generation_shows_no_real_word() -> None:
-    algorithm = trained(tiny(blanks={"kind": "everything"}))
-    batch = algorithm.report.batch
-    assert bool(batch.blank_BT.all())
+@pytest.mark.parametrize("kind", ["contiguous", "everything"])
+def test_the_true_words_at_blanks_change_neither_fills_nor_rewards(kind: str) -> None:
+    """The runner gets the whole real text; with everything blank no real word may matter at all."""
+    algorithm = trained(tiny(blanks={"kind": kind}))
+    batch, runner = algorithm.report.batch, algorithm.env_runner_group.local_env_runner
+    assert bool(batch.blank_BT.all()) is (kind == "everything")
+    other_BT = torch.where(batch.blank_BT, (batch.real_BT + 1) % algorithm.source.space.vocab_size, batch.real_BT)
+    one, two = (
+        runner.judged_fills(real_BT, batch.blank_BT, algorithm.weights.version, 0, 0)
+        for real_BT in (batch.real_BT, other_BT)
+    )
+    assert not torch.equal(batch.real_BT, other_BT)
+    assert torch.equal(one.tokens_BT, two.tokens_BT) and torch.equal(one.reward_BT, two.reward_BT)
+    assert torch.equal(one.value_BT, two.value_BT)
+    assert algorithm.report.figures["gen/blank_rate"] == (1.0 if kind == "everything" else 0.5)
     algorithm.stop()
 
 
