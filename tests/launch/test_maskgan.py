@@ -76,7 +76,7 @@ def test_lines_of_ones_own_train_and_are_filled(kind, rlgan, tmp_path):
     assert (said.code, said.err) == (0, "")
     told = [json.loads(row) for row in said.out.splitlines()]
     assert len(told) == 4
-    assert all(one["text"].startswith("1 the ") and one["text"].endswith(" sat now") for one in told)
+    assert all(one["text"].startswith("1 the") and one["text"].endswith(" sat now") for one in told)
     assert all(len(one["tokens"]) == (3 if kind == "char" else 1) == len(one["rewards"]) for one in told)
     assert rlgan("eval", path, "-n", "8").code == 0
 
