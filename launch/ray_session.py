@@ -110,6 +110,7 @@ def ray_folder(parent: Path) -> Iterator[Path]:
     for left in parent.glob("rlgan-*/run.lock"):
         with contextlib.suppress(OSError, filelock.Timeout), filelock.FileLock(left, timeout=0):
             shutil.rmtree(left.parent, ignore_errors=True)
+            sys.stdout.write(f"rlgan: removed {left.parent}, which a run that was killed had left\n")
     folder = Path(tempfile.mkdtemp(prefix="rlgan-", dir=parent))
     with filelock.FileLock(folder / "run.lock"):
         try:

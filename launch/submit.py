@@ -35,6 +35,8 @@ STYLE = OptionStyle(
     "options of train are paths on the cluster, but for --config, which is sent along.",
 )
 _POLL_SECONDS = 1.0
+_STOP_SECONDS = "30"
+"""How long `ray job stop` waits for the last checkpoint before it kills; Ray's own 3 s may be less than a round."""
 _CONFIG_NAME = "config.yaml"
 
 
@@ -127,7 +129,10 @@ def _runtime_environment(wheel: Path | None, config: Path | None, folder: Path) 
     if wheel is None:
         _say("building the wheel")
     shipped = without_dependencies(wheel or build_wheel(folder / "built"), folder / "shipped")
-    environment: dict[str, Any] = {"py_modules": [str(shipped)]}
+    environment: dict[str, Any] = {
+        "py_modules": [str(shipped)],
+        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_SECONDS},
+    }
     size = shipped.stat().st_size
     if config is not None:
         shutil.copy(config, folder / "work" / _CONFIG_NAME)

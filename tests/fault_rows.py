@@ -25,6 +25,7 @@ class Row:
 
 
 CORE, POLICIES, LAUNCH = "core/test_", "policies/test_", "launch/test_"
+INSIDE = "test_a_learner_killed_in_the_middle_of_its_work"
 
 ROWS = {
     "R1": Row(
@@ -46,8 +47,8 @@ ROWS = {
         "a policy learner is killed, between or inside updates; again and again",
         "the round is done again, weights as undisturbed; after max_learner_restarts exit 7",
         (
-            f"{POLICIES}recovery.py::test_a_killed_learner_costs_a_round_and_no_figure[policy",
-            f"{POLICIES}recovery.py::test_a_learner_killed_in_the_middle_of_its_work[policy",
+            f"{POLICIES}recovery.py::test_a_killed_learner_costs_a_round_and_no_figure[seqgan-policy",
+            *(f"{POLICIES}recovery.py::{INSIDE}[{name}-policy" for name in ("seqgan", "maskgan", "began", "ppgn")),
             f"{POLICIES}recovery.py::test_one_of_two_learners",
             f"{POLICIES}recovery.py::test_learners_that_die",
             f"{POLICIES}recovery.py::test_a_learner_of_every_system",
@@ -58,8 +59,11 @@ ROWS = {
         "the discriminator's learner is killed, between or inside retraining",
         "the same, with overlap too",
         (
-            f"{POLICIES}recovery.py::test_a_killed_learner_costs_a_round_and_no_figure[discriminator",
-            f"{POLICIES}recovery.py::test_a_learner_killed_in_the_middle_of_its_work[discriminator",
+            *(
+                f"{POLICIES}recovery.py::test_a_killed_learner_costs_a_round_and_no_figure[{name}-discriminator"
+                for name in ("seqgan", "maskgan", "bgan")
+            ),
+            *(f"{POLICIES}recovery.py::{INSIDE}[{name}-discriminator" for name in ("seqgan", "maskgan", "bgan")),
             f"{POLICIES}recovery.py::test_a_learner_lost_beside",
         ),
     ),
@@ -86,7 +90,7 @@ ROWS = {
     "R10": Row("a runner is slow", "left alone", (f"{POLICIES}lost_runners.py::test_a_slow_runner",)),
     "R11": Row(
         "SIGINT or SIGTERM to the driver or its group; a second signal",
-        "a checkpoint, exit 130 or 143, no process left; at once after the second",
+        "a checkpoint, exit 130 or 143, no process left within 20 s (idle machine: 10 s); at once after the second",
         (f"{LAUNCH}cli_train.py::test_a_signal", f"{LAUNCH}cli_train.py::test_a_second", f"{LAUNCH}interrupts.py::"),
     ),
     "R12": Row(
@@ -95,14 +99,21 @@ ROWS = {
         (f"{CORE}checkpoint_crash.py::test_a_writer", f"{CORE}checkpoint_crash.py::test_thirty"),
     ),
     "R13": Row(
-        "SIGKILL to the driver in the middle of a run",
-        "--resume auto goes on with no gap and no repeat",
+        "SIGKILL to the driver in the middle of a run, twice",
+        "--resume auto goes on with no gap and no repeat; what was left is named",
         (f"{LAUNCH}cli_train.py::test_killed_then_resumed",),
     ),
     "R14": Row(
         "stop and resume",
         "the same weights bit for bit",
-        (f"{LAUNCH}resume.py::test_a_run_resumed_from_any_round",),
+        (
+            f"{LAUNCH}resume.py::test_a_run_resumed_from_any_round",
+            f"{POLICIES}maskgan.py::test_resume_is_bit",
+            f"{POLICIES}bgan.py::test_every_variant_trains_and_resumes",
+            f"{POLICIES}began.py::test_same_seed",
+            f"{POLICIES}ppgn.py::test_same_seed",
+            f"{POLICIES}workers.py::test_overlap",
+        ),
     ),
     "R15": Row(
         "the disk is full",
@@ -153,8 +164,12 @@ ROWS = {
     ),
     "R22": Row(
         "all rewards are equal",
-        "no NaN; gen/frac_reward_zero_std is 1",
-        (f"{POLICIES}seqgan.py::test_controls_ignore", f"{POLICIES}seqgan.py::test_a_constant_reward"),
+        "no NaN; gen/frac_reward_zero_std is 1, and the report says so",
+        (
+            f"{POLICIES}seqgan.py::test_controls_ignore",
+            f"{POLICIES}seqgan.py::test_a_constant_reward",
+            f"{LAUNCH}report.py::test_notes_say_when_nothing_could_be_learned",
+        ),
     ),
     "R23": Row("no data, or less than a batch", "exit 3 with counts", (f"{LAUNCH}cli_data.py::",)),
     "R24": Row(
@@ -206,6 +221,8 @@ ROWS = {
             f"{LAUNCH}cli_cluster.py::test_a_cluster_without",
             f"{LAUNCH}cli_cluster.py::test_a_cluster_that_is_too_small",
             f"{LAUNCH}cli_cluster.py::test_a_cluster_with_room",
+            f"{LAUNCH}nodes.py::test_what_the_nodes_cannot_hold",
+            f"{LAUNCH}nodes.py::test_waiting_for_a_node",
         ),
     ),
     "R33": Row(

@@ -35,6 +35,14 @@ def test_one_failure_fails_the_row():
     assert (rows["R10"]["observed"], rows["R10"]["seconds"]) == ("failed", 3.0)
     assert rows["R10"]["tests"][0]["message"] == "AssertionError: no"
     assert (rows["R9"]["observed"], rows["R1"]["observed"]) == ("skipped", "not run")
+    third = "tests/policies/test_recovery.py::test_a_hung_learner_is_ended_and_replaced"
+    seen.add(SimpleNamespace(nodeid=third, duration=1.0, outcome="passed", longrepr=""))
+    assert {row["row"]: row for row in seen.summary()["rows"]}["R9"]["observed"] == "in part as expected"
+    whole = Observations()
+    whole.add(SimpleNamespace(nodeid=address, duration=1.0, outcome="passed", longrepr=""))
+    assert {row["row"]: row for row in whole.summary()["rows"]}["R10"]["observed"] == "as expected"
+    whole.collected.add(f"{address}[another]")
+    assert {row["row"]: row for row in whole.summary()["rows"]}["R10"]["observed"] == "in part as expected"
     assert "| R10 | a runner is slow | left alone | failed | 1 | 3.0 |" in table(seen.summary())
 
 

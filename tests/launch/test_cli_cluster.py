@@ -309,11 +309,23 @@ def test_a_cluster_without_the_cpus(head, rlgan_process, tiny_words):
 
 
 @pytest.mark.slow
-def test_a_cluster_whose_token_is_not_known(head, rlgan_process, tiny_words, monkeypatch, tmp_path):
+@pytest.mark.parametrize("known", ["none", "another"])
+def test_a_cluster_whose_token_is_not_known(known, head, rlgan_process, tiny_words, monkeypatch, tmp_path):
     token = (Path.home() / ".ray" / "auth_token").read_text().strip()
-    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".ray").mkdir(parents=True)
+    if known == "another":
+        (tmp_path / "home" / ".ray" / "auth_token").write_text("0" * len(token))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     process = rlgan_process(*TRAIN, *tiny_words, "--address", head, "--connect-timeout", "20", "--run-dir", "r")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 6 and err.count("\n") == 1 and "ray get-auth-token" in err
     assert token and token not in out + err + (tmp_path / "r" / "ray.log").read_text()
+
+
+@pytest.mark.slow
+def test_doctor_of_a_cluster_that_answers(head, rlgan_process):
+    token = (Path.home() / ".ray" / "auth_token").read_text().strip()
+    process = rlgan_process("doctor", "--address", head)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, (out, err)
+    assert "1 nodes" in out and "2 of 2 CPUs free" in out and token not in out + err

@@ -192,12 +192,20 @@ def test_rounds_with_a_non_finite_loss_can_be_left_out(
         assert eight.state["weights_version"] == five.state["weights_version"] + 2, "one round since round 5"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("to", [os.kill, os.killpg], ids=["the driver", "the whole group"])
-def test_a_signal_leaves_a_checkpoint_and_no_process(number, to, rlgan_process, tiny_words, tmp_path):
+@pytest.mark.parametrize(
+    ("system", "number", "to"),
+    [
+        *[("seqgan", number, to) for number in (signal.SIGINT, signal.SIGTERM) for to in (os.kill, os.killpg)],
+        ("maskgan", signal.SIGTERM, os.killpg), ("bgan", signal.SIGTERM, os.killpg), ("began", signal.SIGINT, os.kill),
+        ("ppgn", signal.SIGTERM, os.kill),
+    ],
+)  # fmt: skip
+def test_a_signal_leaves_a_checkpoint_and_no_process(system, number, to, rlgan_process, tmp_path):
     workers = ["--num-env-runners", "1"] if to is os.killpg else []
-    process = rlgan_process(*TRAIN, *tiny_words, *workers, "--rounds", "100000", "--run-dir", "run")
-    wait_for("adversarial", process)
+    process = rlgan_process("train", system, *TINY_RUNS[system], *workers, "--rounds", "100000", "--run-dir", "run")
+    for line in process.stdout:
+        if line.startswith("step ") and int(line.split()[1].partition("/")[0]) > 5:
+            break
     below = descendants(process.pid)
     assert len(below) >= 4, "gcs, raylet and workers"
     to(process.pid, number)
@@ -247,23 +255,28 @@ def test_a_hanging_round_is_given_up(rlgan_process, tiny_words, tmp_path):
     assert process.returncode == 143 and "rlgan: SIGTERM: the checkpoint of step 4 is in run" in out
 
 
-def test_killed_then_resumed(rlgan_process, rlgan, local_ray, tiny_words, tmp_path):
-    """SIGKILL in the middle of a run: `--resume auto` goes on from the last checkpoint, with no gap and no repeat."""
-    words = [*tiny_words, "--rounds", "40", "--checkpoint-every", "7", "--run-dir", "run"]
-    prelude = (
-        "import time; from rlgan.policies.seqgan import SeqGAN; real = SeqGAN._adversarial_round\n"
-        "SeqGAN._adversarial_round = lambda self, index: "
-        "(print('hanging', flush=True), time.sleep(60)) if index == 19 else real(self, index)"
-    )
-    process = rlgan_process(*TRAIN, *words, prelude=prelude)
-    wait_for("hanging", process)
-    below = descendants(process.pid)
-    process.kill()
-    process.wait()
-    path = tmp_path / "run"
-    assert max(entry.step for entry in History(path).read()) == 23, "more than the checkpoint of step 21"
-    said = rlgan(*TRAIN, "--run-dir", path, "--resume", "auto")
-    assert said.code == 0 and "going on after step 21" in said.out, said
+def test_killed_then_resumed(rlgan_process, tiny_words, tmp_path):
+    """Two times SIGKILL in the middle of a run: `--resume auto` goes on from the last checkpoint, no gap, no repeat."""
+    words = [*TRAIN, *tiny_words, "--rounds", "40", "--checkpoint-every", "7", "--num-env-runners", "1"]
+    path, below = tmp_path / "run", set()
+    for killed_at, resumed_from in ((19, None), (29, 21)):
+        prelude = (
+            "import time; from rlgan.policies.seqgan import SeqGAN; real = SeqGAN._adversarial_round\n"
+            "SeqGAN._adversarial_round = lambda self, index: "
+            f"(print('hanging', flush=True), time.sleep(60)) if index == {killed_at} else real(self, index)"
+        )
+        process = rlgan_process(*words, "--run-dir", "run", "--resume", "auto", prelude=prelude)
+        if resumed_from is not None:
+            wait_for(f"rlgan: going on after step {resumed_from}", process)
+        wait_for("hanging", process)
+        below |= descendants(process.pid)
+        process.kill()
+        process.wait()
+        assert max(entry.step for entry in History(path).read()) == killed_at + 4, "more than the last checkpoint"
+    process = rlgan_process(*words, "--run-dir", "run", "--resume", "auto")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and "going on after step 28" in out, (out, err)
+    assert "which a run that was killed had left" in out + err
     assert [entry.step for entry in History(path).read() if entry.kind == "round"] == list(range(1, 45))
 
     # Two of Ray's agents may outlive a killed driver by a minute (facts/ray.md); they hold nothing that matters.

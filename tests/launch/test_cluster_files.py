@@ -3,7 +3,9 @@
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +98,9 @@ def test_the_slurm_script():
     assert subprocess.run(["bash", "-n", str(path)], check=False).returncode == 0
     asked = subprocess.run(["bash", str(path), "seqgan"], capture_output=True, text=True, check=False)
     assert asked.returncode == 2 and "usage: sbatch slurm.sh" in asked.stderr
-    command = re.search(r"rlgan train .*?\|\| code", text, re.DOTALL)
+    command = re.search(r"rlgan train .*?&\n", text, re.DOTALL)
     assert command is not None
-    line = command[0].removesuffix("|| code").replace('"$@"', "--rounds 3").replace("$head:$port", "10.0.0.1:6379")
+    line = command[0].removesuffix("&\n").replace('"$@"', "--rounds 3").replace("$head:$port", "10.0.0.1:6379")
     options = trained_by(line, system="seqgan", run_dir="/shared/runs/one")
     assert options.invocation.resume == "auto" and options.run.training.rounds == 3
     assert options.run.workers.address == "10.0.0.1:6379"
@@ -139,6 +141,69 @@ def test_the_slurm_script_starts_symmetric_run_as_ray_reads_it(tmp_path, monkeyp
     assert before[1:7] == ["ray", "symmetric-run", "--address", "node7:20007", "--min-nodes", "2"]
     assert after[:4] == ["rlgan", "train", "bgan", "--run-dir"] and after[4] == "/shared/a b"
     assert after[-2:] == ["--rounds", "3"] and "node7:20007" in after
+
+
+def test_the_slurm_script_hands_the_signal_to_the_driver(tmp_path, monkeypatch):
+    """The step is a stand-in whose driver, like rlgan, says in run.lock.json who it is and ends with 143 on SIGTERM."""
+    (tmp_path / "bin").mkdir()
+    driver = 'trap "echo checkpoint > saved; exit 143" TERM; while true; do sleep 0.1; done'
+    stand_ins = {
+        "scontrol": 'if [[ $1 == show ]]; then echo node7; else echo "$@" >> requeued; fi',
+        "srun": f"bash -c '{driver}' &\necho '{{\"pid\": '$!', \"host\": \"x\"}}' > run/run.lock.json; wait $!",
+        "ray": "true",
+    }
+    for name, body in stand_ins.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    for name, value in {"NODELIST": "node7", "ID": "20007", "NUM_NODES": "1"}.items():
+        monkeypatch.setenv(f"SLURM_JOB_{name}", value)
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "16")
+    (tmp_path / "run").mkdir()
+    process = subprocess.Popen(["bash", str(FILES / "slurm.sh"), "bgan", "run"], cwd=tmp_path)
+    lock = tmp_path / "run" / "run.lock.json"
+    for _ in range(200):
+        if lock.exists() and lock.read_text().endswith("}\n"):
+            break
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 143
+    assert (tmp_path / "saved").exists() and "requeue 20007" in (tmp_path / "requeued").read_text()
+
+
+ALLOWED = {  # KubeRay's v1 RayJob (1.5), as far as this file uses it; a word outside is a mistake
+    "": {"apiVersion", "kind", "metadata", "spec"},
+    "spec": {
+        "entrypoint", "submissionMode", "backoffLimit", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished",
+        "rayClusterSpec",
+    },
+    "spec.rayClusterSpec": {"rayVersion", "authOptions", "headGroupSpec", "workerGroupSpecs"},
+    "spec.rayClusterSpec.headGroupSpec": {"rayStartParams", "template"},
+    "spec.rayClusterSpec.workerGroupSpecs": {
+        "groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"
+    },
+}  # fmt: skip
+
+
+def unknown_keys(job: dict) -> list[str]:
+    """Fields of a RayJob that KubeRay would drop in silence."""
+    found = []
+    for place, allowed in ALLOWED.items():
+        values = job
+        for name in filter(None, place.split(".")):
+            values = values[name]
+        for one in values if isinstance(values, list) else [values]:
+            found += [f"{place}.{name}" for name in one if name not in allowed]
+    return found
+
+
+def test_every_field_of_the_ray_job_is_one_of_kuberays():
+    _, job = documents("rayjob.yaml")
+    assert unknown_keys(job) == []
+    job["spec"]["submisionMode"] = job["spec"].pop("submissionMode")
+    job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["minReplica"] = 2
+    assert unknown_keys(job) == ["spec.submisionMode", "spec.rayClusterSpec.workerGroupSpecs.minReplica"]
 
 
 def test_the_image_holds_the_package_alone():

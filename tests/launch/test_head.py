@@ -10,7 +10,7 @@ import pytest
 from rlgan.checkpoint import latest_checkpoint
 from rlgan.errors import ClusterError
 from rlgan.launch import ray_session
-from tests.launch.processes import children_named, cluster_head
+from tests.launch.processes import alive, children_named, cluster_head, command_of, descendants
 from tests.launch.tiny_runs import TINY_RUNS
 
 
@@ -33,6 +33,8 @@ def test_the_head_dies(system, workers, rlgan_process, tmp_path):
         for line in process.stdout:
             if line.startswith("step 1") and int(line.split()[1].split("/")[0]) > 10:
                 break
+        workers_of_ray = {one for one in descendants(head.pid) if "ray::" in command_of(one[0])}
+        assert not workers or workers_of_ray
         os.kill(gcs, signal.SIGKILL)
         started = time.monotonic()
         out, err = process.communicate(timeout=120)
@@ -40,6 +42,9 @@ def test_the_head_dies(system, workers, rlgan_process, tmp_path):
         assert err.count("\n") == 1 and f"--address {address}: the head of the cluster does not answer any more" in err
         assert "--resume auto" in err
         assert latest_checkpoint(tmp_path / "run" / "checkpoints").step >= 5
+        while any(map(alive, workers_of_ray)) and time.monotonic() - started < 90:
+            time.sleep(0.5)
+        assert not any(map(alive, workers_of_ray)), "no orphans of ours"
         head.kill()
 
 

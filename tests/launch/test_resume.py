@@ -171,6 +171,15 @@ def test_other_data(poem_run, poems, rlgan):
     assert "--allow-data-change" in said.err
 
 
+def test_other_data_that_is_allowed(poem_run, poems, rlgan):
+    lines = poems.read_text().splitlines()
+    poems.write_text("\n".join(reversed(lines)) + "\n")
+    options = [*TRAIN, "--run-dir", poem_run, "--resume", "auto"]
+    assert rlgan(*options).code == 3
+    said = rlgan(*options, "--allow-data-change")
+    assert said.code == 0 and "going on after step 4" in said.out, said
+
+
 def test_data_with_an_unknown_word(poem_run, poems, rlgan):
     poems.write_text(poems.read_text() + "w1 w2 surprise end\n")
     said = rlgan(*TRAIN, "--run-dir", poem_run, "--resume", "auto", "--allow-data-change")

@@ -16,6 +16,7 @@ import pytest
 import rlgan as rlgan_package
 from rlgan.errors import ConfigError
 from rlgan.launch import submit as module
+from rlgan.launch.interrupts import EXIT_SECONDS
 from rlgan.launch.submit import job_command
 from rlgan.launch.wheel import build_wheel, without_dependencies
 
@@ -133,6 +134,7 @@ def test_it_ends_as_the_job_ends(submitted, status, code, expected):
     assert said.code == expected and said.out.count("line one") == said.out.count("line two") == 1, said
     assert "upload: 0.00 MB (rlgan-9-py3-none-any.whl)" in said.out
     assert cluster.files == {"rlgan-9-py3-none-any.whl": True} and "working_dir" not in cluster.sent["runtime_env"]
+    assert float(cluster.sent["runtime_env"]["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"]) > EXIT_SECONDS
 
 
 def test_a_job_that_never_began_is_code_6(submitted):

@@ -30,17 +30,27 @@ def pids_of(group: object) -> list[int]:
     return [answer.get() for answer in group.foreach_learner(lambda _: os.getpid())]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("which", LEARNERS)
-def test_a_killed_learner_costs_a_round_and_no_figure(which: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [("seqgan", "policy"), ("seqgan", "discriminator"), ("maskgan", "discriminator"), ("bgan", "discriminator")],
+)
+def test_a_killed_learner_costs_a_round_and_no_figure(name: str, which: str) -> None:
+    """The policy's learners of the other systems: `test_a_learner_of_every_system`."""
     group_of, with_learner = LEARNERS[which]
-    undisturbed = final(tiny(rounds=3))
-    algorithm = trained(with_learner(tiny(rounds=3)), 3)
+    algorithm = trained(with_learner(tiny_run(name)), undisturbed(name).step - 1)
     os.kill(pids_of(group_of(algorithm))[0], signal.SIGKILL)
-    while algorithm.step_count < algorithm.total_steps:
-        algorithm.train()
+    algorithm.train()
     assert algorithm.report.figures["health/learner_restarts"] == 1
-    assert_equal(algorithm.checkpoint(), undisturbed)
+    assert_equal(algorithm.checkpoint(), undisturbed(name))
     algorithm.stop()
+
+
+WORK = [
+    ("seqgan", "policy", "policy_step"), ("seqgan", "discriminator", "fit"),
+    ("maskgan", "policy", "policy_step"), ("maskgan", "discriminator", "critic_step"),
+    ("bgan", "discriminator", "fit"), ("began", "policy", "adversarial_round"), ("ppgn", "policy", "generator_round"),
+]  # fmt: skip
+"""What learners of every system do in a round."""
 
 
 def kill_in(learner: object, method: str, marker: Path) -> None:
@@ -56,17 +66,16 @@ def kill_in(learner: object, method: str, marker: Path) -> None:
     setattr(learner, method, last_words)
 
 
-@pytest.mark.parametrize(("which", "method"), [("policy", "policy_step"), ("discriminator", "fit")])
-def test_a_learner_killed_in_the_middle_of_its_work(which: str, method: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "which", "method"), WORK)
+def test_a_learner_killed_in_the_middle_of_its_work(name: str, which: str, method: str, tmp_path: Path) -> None:
     group_of, with_learner = LEARNERS[which]
-    undisturbed = final(tiny(rounds=2))
-    algorithm = trained(with_learner(tiny(rounds=2)), 2)
+    algorithm = trained(with_learner(tiny_run(name)), 1)
     marker = tmp_path / "killed"
     on_learners(group_of(algorithm), lambda learner: kill_in(learner, method, marker), which)
     while algorithm.step_count < algorithm.total_steps:
         algorithm.train()
     assert marker.exists() and algorithm.report.figures["health/learner_restarts"] == 1
-    assert_equal(algorithm.checkpoint(), undisturbed)
+    assert_equal(algorithm.checkpoint(), undisturbed(name))
     algorithm.stop()
 
 
@@ -95,14 +104,7 @@ def sleep_in(learner: object, method: str, marker: Path) -> None:
     setattr(learner, method, hanging)
 
 
-HANGING = [
-    ("seqgan", "policy", "policy_step"), ("seqgan", "discriminator", "fit"),
-    ("maskgan", "discriminator", "critic_step"),
-    ("bgan", "discriminator", "fit"), ("began", "policy", "adversarial_round"), ("ppgn", "policy", "generator_round"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "which", "method"), HANGING)
+@pytest.mark.parametrize(("name", "which", "method"), WORK)
 def test_a_hung_learner_is_ended_and_replaced(name: str, which: str, method: str, tmp_path: Path) -> None:
     group_of, with_learner = LEARNERS[which]
     algorithm = trained(with_learner(tiny_run(name)).time_limits(learner_seconds=15.0), 1)
