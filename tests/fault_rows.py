@@ -35,8 +35,8 @@ ROWS = {
     ),
     "R2": Row(
         "all rollout runners are killed at once",
-        "weights as undisturbed",
-        (f"{POLICIES}lost_runners.py::test_all_runners_killed",),
+        "weights as undisturbed; exit 7 if none ever brings a shard",
+        (f"{POLICIES}lost_runners.py::test_all_runners_killed", f"{POLICIES}lost_runners.py::test_runners_that_never"),
     ),
     "R3": Row(
         "a runner's constructor raises",
@@ -118,7 +118,11 @@ ROWS = {
     "R15": Row(
         "the disk is full",
         "the old checkpoint stays; three refusals in a row: exit 5",
-        (f"{CORE}checkpoint_crash.py::test_a_full_disk", f"{LAUNCH}training_run.py::test_a_disk"),
+        (
+            f"{CORE}checkpoint_crash.py::test_a_full_disk",
+            f"{LAUNCH}training_run.py::test_a_disk",
+            f"{LAUNCH}full_disk.py::",
+        ),
     ),
     "R16": Row(
         "the run directory cannot be written",

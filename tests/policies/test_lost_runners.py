@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import ray
 
+from rlgan.errors import WorkerError
+from rlgan.policies import runner_pool
 from rlgan.policies.algorithm import AdversarialAlgorithm
+from rlgan.policies.seqgan_workers import SeqGANRunner
 from tests.policies.conftest import train_until_restarted
 from tests.policies.systems import ROLLOUTS, tiny_run, undisturbed
 from tests.policies.test_seqgan import assert_equal, trained
@@ -110,6 +113,35 @@ def test_a_runner_that_was_restarted_between_weights_and_rollout() -> None:
         _wait_for_restart(actor, old)
     assert algorithm.env_runner_group.num_healthy_remote_env_runners() == 2, "RLlib has not missed them"
     assert finish(algorithm, "seqgan")["rollout/worker_restarts"] == 2
+    algorithm.stop()
+
+
+class DyingRunner(SeqGANRunner):
+    """Dies in every rollout, in whichever process."""
+
+    def rollout(self, *arguments: object) -> object:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+
+class HangingRunner(SeqGANRunner):
+    """Never finishes a rollout."""
+
+    def rollout(self, *arguments: object) -> object:
+        time.sleep(10_000.0)
+        return None
+
+
+@pytest.mark.parametrize("runner", [DyingRunner, HangingRunner])
+def test_runners_that_never_bring_a_shard_end_the_run(runner: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_pool, "_PATIENCE_SECONDS", 20.0)
+    config = tiny_run("seqgan", 1).time_limits(rollout_seconds=3.0)
+    config.env_runner_cls = runner
+    algorithm = trained(config, 2)
+    started = time.monotonic()
+    with pytest.raises(WorkerError, match=r"1 of 1 rollout shards are missing: .* The last checkpoint is intact"):
+        algorithm.train()
+    assert time.monotonic() - started < 150
     algorithm.stop()
 
 
