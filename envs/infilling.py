@@ -29,6 +29,9 @@ class InfillingEnv(gymnasium.Env):  # type: ignore[misc]
     An end token after which everything is blank ends the text, and the rest is filled with it; before a given word it
     is a word like any other. Both ways to end are terminations, never truncations.
 
+    A step is a blank. So a learner's discount counts blanks, where MaskGAN's own counts words: the same returns for
+    blanks in one block, other ones for blanks here and there.
+
     Example:
         After `reset(options={"tokens": [4, 0, 0, 5], "blanks": [0, 1, 1, 0]})` the observation is
         `{"tokens": [4, -1, -1, 5], "blanks": [0, 1, 1, 0], "position": 1}`; two steps end the episode.
