@@ -36,7 +36,7 @@ from rlgan.settings import changed
 NUM_SCENES, NUM_DIGITS, IMAGE_SIZE = 20_000, 10, 8
 CHAIN = {"eps1": 0.2, "eps2": 2.0, "eps3": 0.2, "steps": 200, "quiet_steps": 10}
 OPTIONS = """--scenes 20000 --held-out-fraction 0.4 --captioner-rounds 160 --encoder-rounds 160 --rounds 160
-    --nets.encoder.code-size 128 --classifier-rounds 0 --eval-samples 400"""
+    --denoiser-rounds 480 --nets.encoder.code-size 128 --classifier-rounds 0 --eval-samples 400"""
 
 
 class Readers(nn.Module):
