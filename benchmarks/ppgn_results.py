@@ -66,6 +66,7 @@ ROWS = {
     "DGN-AM": Row("ppgn_h", "dgn_am"),
     "PPGN-h": Row("ppgn_h", "ppgn_h"),
     "PPGN-h, long": Row("long", "ppgn_h"),
+    "PPGN-h, long, 6 quiet steps": Row("long", "ppgn_h", {"quiet_steps": 6, "steps": 102}),
     "Joint PPGN-h": Row("joint", "joint"),
     "Noiseless Joint PPGN-h": Row("ppgn_h", "noiseless_joint"),
     "PPGN-h, second classifier": Row("ppgn_h", "ppgn_h", classifier="classifier"),
