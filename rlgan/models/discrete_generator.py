@@ -16,6 +16,8 @@ from rlgan.models.text_nets import TextUpConvolutions
 from rlgan.types import TokenSpace
 
 DiscreteSpace = ImageSpace | TokenSpace
+_NEVER = -1e9
+"""A logit whose probability is 0, and 0 times whose logarithm is 0 too."""
 
 
 class DiscreteGeneratorConfig(BaseModel):
@@ -115,9 +117,13 @@ class DiscreteGenerator(nn.Module):
             latent_NZ: [N, Z] float.
 
         Returns:
-            [N, D] log-odds for two categories; else [N, D * K], the K logits of a value side by side; nats.
+            [N, D] log-odds for two categories; else [N, D * K], the K logits of a value side by side; nats. In
+            texts that end, the start is a symbol of its own, and is never drawn.
         """
         out: Tensor = self.net(latent_NZ)
+        if isinstance(self.space, TokenSpace) and self.space.end_id is not None and self.likelihood.num_logits > 1:
+            is_start_K = torch.arange(self.space.vocab_size, device=out.device) == self.space.start_id
+            return out.view(len(out), -1, self.space.vocab_size).masked_fill(is_start_K, _NEVER).flatten(1)
         if (
             isinstance(self.space, ImageSpace)
             and self.likelihood.num_logits > 1

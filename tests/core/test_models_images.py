@@ -62,6 +62,22 @@ def test_factorised_chooses_and_refuses() -> None:
         factorised(1)
 
 
+def test_the_start_of_a_text_is_never_drawn_but_an_ordinary_first_id_is() -> None:
+    config = DiscreteGeneratorConfig(latent_size=6, channels=4, blocks=1)
+    for end_id, is_drawn in ((1, False), (None, True)):
+        space = TokenSpace(vocab_size=7, length=10, start_id=0, end_id=end_id)
+        generator = DiscreteGenerator(space, config, seeded())
+        latent_NZ = generator.draw_latent(3, seeded(1))
+        sample_NM = generator.sample(latent_NZ, 200, seeded(2))
+        assert bool((sample_NM == 0).any()) is is_drawn
+        log_prob_NM, entropy_N = generator.log_prob_and_entropy(latent_NZ, sample_NM)
+        probability_K = generator.logits(latent_NZ).view(3, 10, 7).softmax(2)[0, 0]
+        assert (float(probability_K[0].detach()) > 0) is is_drawn
+        (log_prob_NM.sum() + entropy_N.sum()).backward()
+        assert all(bool(torch.isfinite(p.grad).all()) for p in generator.parameters() if p.grad is not None)
+        assert bool(torch.isfinite(log_prob_NM).all() & torch.isfinite(entropy_N).all())
+
+
 @SPACES
 @pytest.mark.parametrize("net", ["mlp", "convolutions"])
 def test_generator_and_discriminator_of_every_space(space, net: str) -> None:
