@@ -1,4 +1,7 @@
-"""Writes what the fault suite observed as JSON, and renders that as a table: `python tests/fault_report.py FILE`."""
+"""Writes what the fault suite observed as JSON, and renders that as a table: `python tests/fault_report.py FILE...`.
+
+Several files are parts of one suite, such as those of tests/policies and tests/launch, which may run at the same time.
+"""
 
 import json
 import platform
@@ -97,5 +100,18 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"{total:.0f} s in all ({versions})"])
 
 
+def merged(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """One report of parts of a suite; a row is no better than its worst part."""
+    rows = [dict(row) for row in reports[0]["rows"]]
+    for other in reports[1:]:
+        for row, more in zip(rows, other["rows"], strict=True):
+            row["observed"] = max(row["observed"], more["observed"], key=_WORSE.index)
+            row["seconds"] = round(row["seconds"] + more["seconds"], 1)
+            row["tests"] = [*row["tests"], *more["tests"]]
+    return {"versions": reports[0]["versions"], "rows": rows}
+
+
+_WORSE = ("not run", "as expected", "skipped", "in part as expected", "failed")
+
 if __name__ == "__main__":
-    print(table(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    print(table(merged([json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:]])))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.fault_report import Observations, table
+from tests.fault_report import Observations, merged, table
 from tests.fault_rows import ROWS, rows_of
 
 TESTS = Path(__file__).parents[1]
@@ -44,6 +44,19 @@ def test_one_failure_fails_the_row():
     whole.collected.add(f"{address}[another]")
     assert {row["row"]: row for row in whole.summary()["rows"]}["R10"]["observed"] == "in part as expected"
     assert "| R10 | a runner is slow | left alone | failed | 1 | 3.0 |" in table(seen.summary())
+
+
+def test_parts_of_a_suite_make_one_table_and_none_hides_a_failure():
+    parts = []
+    for outcome, seconds in (("passed", 1.0), ("failed", 2.0)):
+        seen = Observations()
+        address = f"tests/policies/test_lost_runners.py::test_a_slow_runner_is_left_alone[{outcome}]"
+        seen.add(SimpleNamespace(nodeid=address, duration=seconds, outcome=outcome, longrepr=""))
+        parts.append(seen.summary())
+    for reports, observed in ((parts, "failed"), ([parts[0], Observations().summary()], "as expected")):
+        row = {row["row"]: row for row in merged(reports)["rows"]}["R10"]
+        assert row["observed"] == observed and len(row["tests"]) == (2 if observed == "failed" else 1)
+    assert {row["row"]: row for row in merged(parts)["rows"]}["R10"]["seconds"] == 3.0
 
 
 def test_the_page_has_every_row():
