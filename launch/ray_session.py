@@ -190,7 +190,8 @@ def _connect(address: str, timeout_seconds: float) -> None:
     def give_up() -> None:
         sys.stderr.write(
             f"rlgan: --address {address}: something listens there, but no Ray answered within {timeout_seconds:g} s. "
-            "Is it the port of the head node, and of this Ray version?\n"
+            "Is it the port of the head node, of this Ray version, and is the token here the cluster's (`ray "
+            "get-auth-token` there)?\n"
         )
         sys.stderr.flush()
         os._exit(ClusterError.exit_code)
