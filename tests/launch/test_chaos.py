@@ -112,7 +112,7 @@ def test_soak(system, workers, worker, rlgan_process, tmp_path):
     process.communicate(timeout=120)
     assert process.returncode == 143
     grown = {name: seen[-1][name] - seen[0][name] for name in seen[0]}
-    assert grown["step"] >= 300 and seen[0]["stored"] > 0
+    assert grown["step"] >= 300 and any(one["stored"] for one in seen), "the object store was watched"
     assert grown["kilobytes"] / grown["step"] < 20, f"memory of driver and worker: {seen}"
     assert grown["files"] <= 4, f"open files: {seen}"
     assert grown["stored"] / grown["step"] < 1000, f"bytes in the object store; one net of a round has 10,000: {seen}"
