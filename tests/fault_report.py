@@ -43,8 +43,10 @@ class Observations:
     def add(self, report: pytest.TestReport) -> None:
         if not rows_of(report.nodeid):
             return
-        one = self.tests.setdefault(report.nodeid, {"observed": "passed", "seconds": 0.0})
+        one = self.tests.setdefault(report.nodeid, {"observed": "not finished", "seconds": 0.0})
         one["seconds"] += report.duration
+        if report.when == "call" and one["observed"] == "not finished":
+            one["observed"] = report.outcome
         if report.outcome != "passed":
             one["observed"] = report.outcome
             one["message"] = str(report.longrepr).strip().splitlines()[-1][:300] if report.longrepr else ""

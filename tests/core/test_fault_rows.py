@@ -30,17 +30,24 @@ def test_one_failure_fails_the_row():
     other = "tests/policies/test_lost_runners.py::test_a_hung_runner_is_ended_and_replaced"
     assert (rows_of(address), rows_of(other), rows_of("tests/core/test_native.py::test_x")) == (["R10"], ["R9"], [])
     for nodeid, outcome in ((address, "passed"), (address, "failed"), (other, "skipped")):
-        seen.add(SimpleNamespace(nodeid=nodeid, duration=1.5, outcome=outcome, longrepr="trace\nAssertionError: no"))
+        seen.add(
+            SimpleNamespace(
+                when="call", nodeid=nodeid, duration=1.5, outcome=outcome, longrepr="trace\nAssertionError: no"
+            )
+        )
     rows = {row["row"]: row for row in seen.summary()["rows"]}
     assert (rows["R10"]["observed"], rows["R10"]["seconds"]) == ("failed", 3.0)
     assert rows["R10"]["tests"][0]["message"] == "AssertionError: no"
     assert (rows["R9"]["observed"], rows["R1"]["observed"]) == ("skipped", "not run")
     third = "tests/policies/test_recovery.py::test_a_hung_learner_is_ended_and_replaced"
-    seen.add(SimpleNamespace(nodeid=third, duration=1.0, outcome="passed", longrepr=""))
+    seen.add(SimpleNamespace(when="call", nodeid=third, duration=1.0, outcome="passed", longrepr=""))
     assert {row["row"]: row for row in seen.summary()["rows"]}["R9"]["observed"] == "in part as expected"
     whole = Observations()
-    whole.add(SimpleNamespace(nodeid=address, duration=1.0, outcome="passed", longrepr=""))
+    whole.add(SimpleNamespace(when="call", nodeid=address, duration=1.0, outcome="passed", longrepr=""))
     assert {row["row"]: row for row in whole.summary()["rows"]}["R10"]["observed"] == "as expected"
+    cut = Observations()
+    cut.add(SimpleNamespace(when="setup", nodeid=address, duration=0.1, outcome="passed", longrepr=""))
+    assert {row["row"]: row for row in cut.summary()["rows"]}["R10"]["observed"] == "in part as expected", "interrupted"
     whole.collected.add(f"{address}[another]")
     assert {row["row"]: row for row in whole.summary()["rows"]}["R10"]["observed"] == "in part as expected"
     assert "| R10 | a runner is slow | left alone | failed | 1 | 3.0 |" in table(seen.summary())
@@ -51,7 +58,7 @@ def test_parts_of_a_suite_make_one_table_and_none_hides_a_failure():
     for outcome, seconds in (("passed", 1.0), ("failed", 2.0)):
         seen = Observations()
         address = f"tests/policies/test_lost_runners.py::test_a_slow_runner_is_left_alone[{outcome}]"
-        seen.add(SimpleNamespace(nodeid=address, duration=seconds, outcome=outcome, longrepr=""))
+        seen.add(SimpleNamespace(when="call", nodeid=address, duration=seconds, outcome=outcome, longrepr=""))
         parts.append(seen.summary())
     for reports, observed in ((parts, "failed"), ([parts[0], Observations().summary()], "as expected")):
         row = {row["row"]: row for row in merged(reports)["rows"]}["R10"]
