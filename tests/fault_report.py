@@ -91,6 +91,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         Path(path).write_text(json.dumps(_observations.summary(), indent=1), encoding="utf-8")
 
 
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The scoreboard above pytest's closing line."""
+    if config.getoption("--fault-report") is not None:
+        terminalreporter.write_line(table(_observations.summary()))
+
+
 def table(report: dict[str, Any]) -> str:
     """The markdown table of a report."""
     lines = ["| row | fault | expected | observed | tests | seconds |", "|---|---|---|---|---|---|"]
