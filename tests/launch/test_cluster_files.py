@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,21 +116,27 @@ def test_shellcheck():
     assert done.returncode == 0, done.stdout
 
 
-def test_the_slurm_script_starts_symmetric_run_as_ray_reads_it(tmp_path, monkeypatch):
+@pytest.fixture
+def stand_in_for_slurm(tmp_path, monkeypatch) -> Callable[[str], None]:
+    """Puts a test's own `srun` on the path, beside a `scontrol` of two nodes and a `ray` that tells a secret."""
+
+    def put(srun: str) -> None:
+        (tmp_path / "bin").mkdir()
+        scontrol = 'if [[ $1 == show ]]; then echo node7; echo node8; else echo "$@" >> requeued; fi'
+        for name, body in {"scontrol": scontrol, "srun": srun, "ray": "echo secret-token"}.items():
+            (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
+            (tmp_path / "bin" / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+        for name, value in {"NODELIST": "node[7-8]", "ID": "20007", "NUM_NODES": "2"}.items():
+            monkeypatch.setenv(f"SLURM_JOB_{name}", value)
+        monkeypatch.setenv("SLURM_CPUS_ON_NODE", "16")
+
+    return put
+
+
+def test_the_slurm_script_starts_symmetric_run_as_ray_reads_it(stand_in_for_slurm, tmp_path, monkeypatch):
     """The whole script with stand-ins for SLURM and Ray: the words that arrive, and a requeue after SIGTERM only."""
-    (tmp_path / "bin").mkdir()
-    stand_ins = {
-        "scontrol": 'if [[ $1 == show ]]; then echo node7; echo node8; else echo "$@" >> requeued; fi',
-        "srun": 'printf "%s\\n" "$@" > words; exit "$CODE"',
-        "ray": "echo secret-token",
-    }
-    for name, body in stand_ins.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    for name, value in {"NODELIST": "node[7-8]", "ID": "20007", "NUM_NODES": "2"}.items():
-        monkeypatch.setenv(f"SLURM_JOB_{name}", value)
-    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "16")
+    stand_in_for_slurm('printf "%s\\n" "$@" > words; exit "$CODE"')
     for code, is_requeued in ((0, False), (4, False), (143, True)):
         monkeypatch.setenv("CODE", str(code))
         command = ["bash", str(FILES / "slurm.sh"), "bgan", "/shared/a b", "--rounds", "3"]
@@ -143,22 +150,11 @@ def test_the_slurm_script_starts_symmetric_run_as_ray_reads_it(tmp_path, monkeyp
     assert after[-2:] == ["--rounds", "3"] and "node7:20007" in after
 
 
-def test_the_slurm_script_hands_the_signal_to_the_driver(tmp_path, monkeypatch):
+def test_the_slurm_script_hands_the_signal_to_the_driver(stand_in_for_slurm, tmp_path):
     """The step is a stand-in whose driver, like rlgan, says in run.lock.json who it is and ends with 143 on SIGTERM."""
-    (tmp_path / "bin").mkdir()
     driver = 'trap "echo checkpoint > saved; exit 143" TERM; while true; do sleep 0.1; done'
-    stand_ins = {
-        "scontrol": 'if [[ $1 == show ]]; then echo node7; else echo "$@" >> requeued; fi',
-        "srun": f"bash -c '{driver}' &\necho '{{\"pid\": '$!', \"host\": \"x\"}}' > run/run.lock.json; wait $!",
-        "ray": "true",
-    }
-    for name, body in stand_ins.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    for name, value in {"NODELIST": "node7", "ID": "20007", "NUM_NODES": "1"}.items():
-        monkeypatch.setenv(f"SLURM_JOB_{name}", value)
-    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "16")
+    lock = 'echo \'{"pid": \'$!\', "host": "x"}\' > run/run.lock.json'
+    stand_in_for_slurm(f"bash -c '{driver}' &\n{lock}; wait $!")
     (tmp_path / "run").mkdir()
     process = subprocess.Popen(["bash", str(FILES / "slurm.sh"), "bgan", "run"], cwd=tmp_path)
     lock = tmp_path / "run" / "run.lock.json"

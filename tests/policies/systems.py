@@ -1,6 +1,11 @@
 """The systems as the fault tests see them: small ones, and what their workers do in a round."""
 
+import os
+import signal
+import time
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 from rlgan.checkpoint import Checkpoint
 from rlgan.policies.config import AdversarialConfig
@@ -46,3 +51,33 @@ def undisturbed(name: str, num_env_runners: int = 0) -> Checkpoint:
         The last checkpoint.
     """
     return final(tiny_run(name, num_env_runners))
+
+
+def kill_self() -> None:
+    """End this process as the kernel does when memory is gone."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang() -> None:
+    """Do nothing for hours."""
+    time.sleep(10_000.0)
+
+
+def once_before(worker: object, method: str, act: Callable[[], object], marker: Path) -> None:
+    """Let a worker do something before its next call of a method, once, whatever becomes of it.
+
+    Args:
+        worker: a runner or a learner, in its own process.
+        method: of the worker.
+        act: what it does.
+        marker: a file that says that it has been done, also to the process that comes after.
+    """
+    original = getattr(worker, method)
+
+    def changed(*arguments: object, **named: object) -> object:
+        if not marker.exists():
+            marker.touch()
+            act()
+        return original(*arguments, **named)
+
+    setattr(worker, method, changed)

@@ -14,7 +14,7 @@ from rlgan.policies import runner_pool
 from rlgan.policies.algorithm import AdversarialAlgorithm
 from rlgan.policies.seqgan_workers import SeqGANRunner
 from tests.policies.conftest import train_until_restarted
-from tests.policies.systems import ROLLOUTS, tiny_run, undisturbed
+from tests.policies.systems import ROLLOUTS, hang, kill_self, once_before, tiny_run, undisturbed
 from tests.policies.test_seqgan import assert_equal, trained
 
 pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
@@ -28,23 +28,11 @@ def before_the_last_two_rounds(name: str, **limits: float) -> AdversarialAlgorit
     return trained(config, total_steps - 2)
 
 
-def before_every_rollout(algorithm: AdversarialAlgorithm, name: str, act: Callable[[], object], marker: Path) -> None:
-    """Let the first runner do something in its next rollout, once, whatever becomes of it."""
-    method = ROLLOUTS[name]
-
-    def change(runner: object) -> None:
-        original = getattr(runner, method)
-
-        def changed(*arguments: object) -> object:
-            if not marker.exists():
-                marker.touch()
-                act()
-            return original(*arguments)
-
-        setattr(runner, method, changed)
-
+def in_the_next_rollout(algorithm: AdversarialAlgorithm, name: str, act: Callable[[], object], marker: Path) -> None:
+    """Let the first runner do something, once."""
     algorithm.env_runner_group.foreach_env_runner(
-        lambda runner: change(runner) if runner.worker_index == 1 else None, local_env_runner=False
+        lambda runner: once_before(runner, ROLLOUTS[name], act, marker) if runner.worker_index == 1 else None,
+        local_env_runner=False,
     )
 
 
@@ -64,7 +52,7 @@ def kill_runners(algorithm: AdversarialAlgorithm) -> None:
 @all_with_runners
 def test_a_hung_runner_is_ended_and_replaced(name: str, tmp_path: Path) -> None:
     algorithm = before_the_last_two_rounds(name, rollout_seconds=5.0)
-    before_every_rollout(algorithm, name, lambda: time.sleep(10_000.0), tmp_path / "slept")
+    in_the_next_rollout(algorithm, name, hang, tmp_path / "slept")
     started = time.monotonic()
     figures = finish(algorithm, name)
     assert time.monotonic() - started < 90 and figures["rollout/worker_timeouts"] == 1
@@ -77,7 +65,7 @@ def test_a_hung_runner_is_ended_and_replaced(name: str, tmp_path: Path) -> None:
 @all_with_runners
 def test_a_slow_runner_is_left_alone(name: str, tmp_path: Path) -> None:
     algorithm = before_the_last_two_rounds(name, rollout_seconds=60.0)
-    before_every_rollout(algorithm, name, lambda: time.sleep(2.0), tmp_path / "slept")
+    in_the_next_rollout(algorithm, name, lambda: time.sleep(2.0), tmp_path / "slept")
     figures = finish(algorithm, name)
     assert (tmp_path / "slept").exists()
     assert (figures["rollout/worker_timeouts"], figures["rollout/worker_restarts"]) == (0, 0)
@@ -87,7 +75,7 @@ def test_a_slow_runner_is_left_alone(name: str, tmp_path: Path) -> None:
 @all_with_runners
 def test_a_runner_killed_inside_a_rollout(name: str, tmp_path: Path) -> None:
     algorithm = before_the_last_two_rounds(name)
-    before_every_rollout(algorithm, name, lambda: os.kill(os.getpid(), signal.SIGKILL), tmp_path / "killed")
+    in_the_next_rollout(algorithm, name, kill_self, tmp_path / "killed")
     finish(algorithm, name)
     assert (tmp_path / "killed").exists()
     assert train_until_restarted(algorithm, 1)["rollout/worker_restarts"] == 1
@@ -119,17 +107,15 @@ def test_a_runner_that_was_restarted_between_weights_and_rollout() -> None:
 class DyingRunner(SeqGANRunner):
     """Dies in every rollout, in whichever process."""
 
-    def rollout(self, *arguments: object) -> object:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return None
+    def rollout(self, *arguments: object) -> None:
+        kill_self()
 
 
 class HangingRunner(SeqGANRunner):
     """Never finishes a rollout."""
 
-    def rollout(self, *arguments: object) -> object:
-        time.sleep(10_000.0)
-        return None
+    def rollout(self, *arguments: object) -> None:
+        hang()
 
 
 @pytest.mark.parametrize("runner", [DyingRunner, HangingRunner])

@@ -11,7 +11,7 @@ from rlgan.errors import WorkerError
 from rlgan.policies import SeqGANConfig
 from rlgan.policies.calls import on_learners
 from tests.policies.conftest import tiny
-from tests.policies.systems import ALL_SYSTEMS, tiny_run, undisturbed
+from tests.policies.systems import ALL_SYSTEMS, hang, kill_self, once_before, tiny_run, undisturbed
 from tests.policies.test_seqgan import assert_equal, final, trained
 
 pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
@@ -53,25 +53,12 @@ WORK = [
 """What learners of every system do in a round."""
 
 
-def kill_in(learner: object, method: str, marker: Path) -> None:
-    """Make a learner kill its own process inside a method, once."""
-    original = getattr(learner, method)
-
-    def last_words(*arguments: object, **named: object) -> object:
-        if not marker.exists():
-            marker.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*arguments, **named)
-
-    setattr(learner, method, last_words)
-
-
 @pytest.mark.parametrize(("name", "which", "method"), WORK)
 def test_a_learner_killed_in_the_middle_of_its_work(name: str, which: str, method: str, tmp_path: Path) -> None:
     group_of, with_learner = LEARNERS[which]
     algorithm = trained(with_learner(tiny_run(name)), 1)
     marker = tmp_path / "killed"
-    on_learners(group_of(algorithm), lambda learner: kill_in(learner, method, marker), which)
+    on_learners(group_of(algorithm), lambda learner: once_before(learner, method, kill_self, marker), which)
     while algorithm.step_count < algorithm.total_steps:
         algorithm.train()
     assert marker.exists() and algorithm.report.figures["health/learner_restarts"] == 1
@@ -91,25 +78,12 @@ def test_a_learner_of_every_system(name: str) -> None:
     algorithm.stop()
 
 
-def sleep_in(learner: object, method: str, marker: Path) -> None:
-    """Make a learner hang inside a method, once."""
-    original = getattr(learner, method)
-
-    def hanging(*arguments: object, **named: object) -> object:
-        if not marker.exists():
-            marker.touch()
-            time.sleep(10_000)
-        return original(*arguments, **named)
-
-    setattr(learner, method, hanging)
-
-
 @pytest.mark.parametrize(("name", "which", "method"), WORK)
 def test_a_hung_learner_is_ended_and_replaced(name: str, which: str, method: str, tmp_path: Path) -> None:
     group_of, with_learner = LEARNERS[which]
     algorithm = trained(with_learner(tiny_run(name)).time_limits(learner_seconds=15.0), 1)
     marker, started = tmp_path / "slept", time.monotonic()
-    on_learners(group_of(algorithm), lambda learner: sleep_in(learner, method, marker), which)
+    on_learners(group_of(algorithm), lambda learner: once_before(learner, method, hang, marker), which)
     while algorithm.step_count < algorithm.total_steps:
         algorithm.train()
     assert marker.exists() and algorithm.report.figures["health/learner_restarts"] == 1
@@ -167,7 +141,8 @@ def test_a_learner_lost_beside_a_retraining_that_overlaps(which: str, when: str,
     undisturbed = final(overlapped())
     algorithm = trained(overlapped(), 2)
     if when == "while it retrains":
-        on_learners(group_of(algorithm), lambda learner: kill_in(learner, "fit", tmp_path / "killed"), which)
+        marker = tmp_path / "killed"
+        on_learners(group_of(algorithm), lambda learner: once_before(learner, "fit", kill_self, marker), which)
     algorithm.train()
     assert algorithm.discriminator_group.retraining is not None
     if when == "between rounds":
