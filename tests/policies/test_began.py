@@ -76,8 +76,8 @@ def test_each_step_moves_its_own_net_only() -> None:
     before = learner.weights()
     real_descend, seen = learner.descend, []
 
-    def descend(name: str, loss: torch.Tensor, *rest: Any) -> float:
-        norm = real_descend(name, loss, *rest)
+    def descend(name: str, loss: torch.Tensor, *rest: Any, **seen_batch: Any) -> float:
+        norm = real_descend(name, loss, *rest, **seen_batch)
         grads = {net: any(p.grad is not None for p in learner.nets[net].parameters()) for net in learner.nets}
         seen.append((name, grads))
         return norm
