@@ -19,6 +19,7 @@ os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
     RAY_DISABLE_IMPORT_WARNING="1",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    RAY_worker_niceness="0",  # Ray's 15 starves the workers of one test beside the drivers of others
     OMP_NUM_THREADS="1",
 )
 os.environ.pop("RAY_ADDRESS", None)

@@ -85,7 +85,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     _observations.add(report)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What a process of `pytest -n 2` had collected, in the process that reports."""
+    _observations.collected |= set(getattr(node, "workeroutput", {}).get("fault_tests", ()))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # one of several processes: another reports
+        session.config.workeroutput["fault_tests"] = sorted(_observations.collected)
+        return
     path = session.config.getoption("--fault-report")
     if path is not None:
         Path(path).write_text(json.dumps(_observations.summary(), indent=1), encoding="utf-8")

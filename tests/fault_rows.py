@@ -75,7 +75,7 @@ ROWS = {
     "R7": Row(
         "the node with the learners is lost",
         "they start on another node; weights as undisturbed",
-        (f"{POLICIES}nodes.py::test_the_node_with_the_learners",),
+        (f"{POLICIES}nodes.py::test_the_node_with", f"{LAUNCH}nodes.py::test_the_node_with"),
     ),
     "R8": Row(
         "the head of the cluster dies",

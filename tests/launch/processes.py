@@ -1,5 +1,6 @@
 """Processes that a test has started: what is below them, and what they say; a cluster's head among them."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,11 +18,16 @@ sys.stdin.read()
 
 
 @contextmanager
-def cluster_head() -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The process and the address of a cluster of two CPUs that asks for a token; it ends with the block."""
+def cluster_head(patience_seconds: int = 60) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """The process and the address of a cluster of two CPUs that asks for a token; it ends with the block.
+
+    Args:
+        patience_seconds: after which a node ends that does not hear from the head; Ray's own is 60.
+    """
     words = [sys.executable, "-c", _HEAD]
     pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+    env = {**os.environ, "RAY_gcs_rpc_server_reconnect_timeout_s": str(patience_seconds)}
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=env) as process:
         assert process.stdout is not None and process.stdin is not None
         yield process, process.stdout.readline().strip()
         process.stdin.close()

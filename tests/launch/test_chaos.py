@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("system", "runner", "rounds_before", "seconds"),
-    [("seqgan", "SeqGANRunner", 4, 60), ("maskgan", "FillRunner", 3, 20), ("bgan", "BGANRunner", 0, 20)],
+    [("seqgan", "SeqGANRunner", 4, 60), ("maskgan", "FillRunner", 3, 12), ("bgan", "BGANRunner", 0, 12)],
 )
 def test_chaos(system, runner, rounds_before, seconds, rlgan_process, tmp_path):
     """The schedule of kills is drawn from a seed; the moments at which they fall are not ours."""

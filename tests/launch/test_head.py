@@ -13,22 +13,28 @@ from rlgan.launch import ray_session
 from tests.launch.processes import alive, children_named, cluster_head, command_of, descendants
 from tests.launch.tiny_runs import TINY_RUNS
 
+IMPATIENT = "from rlgan.launch import ray_session; ray_session._WATCH_SECONDS = 1.0"
+"""Before a command: the head is asked every second, and given up after five."""
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("system", "workers"),
+    ("system", "workers", "prelude", "patience"),
     [
-        ("seqgan", ""), ("seqgan", "--num-env-runners 1"), ("maskgan", "--num-env-runners 1"),
-        ("bgan", "--num-env-runners 1"), ("began", "--num-learners 1"), ("ppgn", "--num-learners 1"),
+        ("seqgan", "", "", 60), ("seqgan", "--num-env-runners 1", "", 60),
+        ("maskgan", "--num-env-runners 1", IMPATIENT, 12), ("bgan", "--num-env-runners 1", IMPATIENT, 12),
+        ("began", "--num-learners 1", IMPATIENT, 12), ("ppgn", "--num-learners 1", IMPATIENT, 12),
     ],
+    ids=["seqgan alone", "seqgan", "maskgan", "bgan", "began", "ppgn"],
 )  # fmt: skip
-def test_the_head_dies(system, workers, rlgan_process, tmp_path):
-    with cluster_head() as (head, address):
+def test_the_head_dies(system, workers, prelude, patience, rlgan_process, tmp_path):
+    """SeqGAN with the patience of a real run and of Ray's nodes, the others with less: that saves a minute each."""
+    with cluster_head(patience) as (head, address):
         (gcs,) = children_named(head.pid, "gcs_server")
         process = rlgan_process(
             "train", system, *TINY_RUNS[system], *workers.split(), "--rounds", "100000", "--checkpoint-every", "5",
-            "--address", address, "--run-dir", "run",
+            "--address", address, "--run-dir", "run", prelude=prelude,
         )  # fmt: skip
         for line in process.stdout:
             if line.startswith("step 1") and int(line.split()[1].split("/")[0]) > 10:

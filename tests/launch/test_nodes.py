@@ -1,7 +1,5 @@
 """`rlgan train` on a cluster of several nodes, on loopback: where workers land, what is refused, waiting for a node."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from rlgan.checkpoint import latest_checkpoint
+from rlgan.checkpoint import Checkpoint, latest_checkpoint
+from rlgan.launch.history import History
+from tests.clusters import cluster_of_nodes
+from tests.launch.processes import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]  # a real cluster: head and nodes start in 15 seconds
 TRAIN = ("train", "seqgan")
@@ -35,15 +36,17 @@ Algorithm.cleanup = shown
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A head of one CPU, and two nodes of two CPUs and a logical GPU each; it asks for a token."""
-    from ray.cluster_utils import Cluster
+    with cluster_of_nodes(num_cpus=1) as nodes:
+        for _ in range(2):
+            nodes.add_node(num_cpus=2, num_gpus=1)
+        yield nodes
 
-    generate = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
-    subprocess.run(generate, capture_output=True, check=True)
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0, "include_dashboard": False})
-    for _ in range(2):
-        nodes.add_node(num_cpus=2, num_gpus=1)
-    yield nodes
-    nodes.shutdown()
+
+def assert_same_weights(one: Checkpoint | None, other: Checkpoint | None) -> None:
+    assert one is not None and other is not None and one.step == other.step == 7
+    for group, tensors in one.tensors.items():
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, other.tensors[group][name]), f"{group}/{name}"
 
 
 def test_a_run_on_three_nodes_is_the_run_of_one_machine(cluster, rlgan_process, tiny_words, tmp_path):
@@ -62,11 +65,7 @@ def test_a_run_on_three_nodes_is_the_run_of_one_machine(cluster, rlgan_process, 
     process = rlgan_process(*TRAIN, *tiny_words, *workers, "--run-dir", "here")
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, (out, err)
-    one, other = (latest_checkpoint(tmp_path / name / "checkpoints") for name in ("nodes", "here"))
-    assert one is not None and other is not None and one.step == other.step == 7
-    for group, tensors in one.tensors.items():
-        for name, tensor in tensors.items():
-            assert torch.equal(tensor, other.tensors[group][name]), f"{group}/{name}"
+    assert_same_weights(*(latest_checkpoint(tmp_path / name / "checkpoints") for name in ("nodes", "here")))
 
 
 @pytest.mark.parametrize(
@@ -97,3 +96,45 @@ def test_waiting_for_a_node(cluster, rlgan_process, tiny_words, tmp_path):
     out, err = process.communicate(timeout=300)
     cluster.remove_node(node)
     assert process.returncode == 0 and "done after step 7" in out, (out, err)
+
+
+def test_the_node_with_the_learners_is_lost(cluster, rlgan_process, tiny_words, tmp_path):
+    """Runners live on the nodes with a GPU, learners only where three CPUs are left for each: on a node that is lost
+    in the middle of the run, then on one that has come."""
+    waiting = """
+import time
+from pathlib import Path
+from rlgan.policies.seqgan import SeqGAN
+real = SeqGAN._adversarial_round
+def paused(self, index):
+    if index == 1:
+        print("paused", flush=True)
+        while not Path("lost").exists():
+            time.sleep(0.1)
+    return real(self, index)
+SeqGAN._adversarial_round = paused
+"""
+    workers = ("--num-env-runners", 2, "--num-learners", 1, "--num-discriminator-learners", 1)
+    shares = ("--num-gpus-per-env-runner", 1, "--num-cpus-per-learner", 3)
+    first = cluster.add_node(num_cpus=6)
+    process = rlgan_process(
+        *TRAIN, *tiny_words, "--address", cluster.address, *workers, *shares, "--run-dir", "lost-node",
+        prelude=SHOW + waiting,
+    )  # fmt: skip
+    wait_for("paused", process)
+    second = cluster.add_node(num_cpus=6)
+    cluster.remove_node(first, allow_graceful=False)
+    (tmp_path / "lost").touch()
+    out, err = process.communicate(timeout=300)
+    cluster.remove_node(second)
+    assert process.returncode == 0 and "done after step 7" in out, (out, err)
+    seen = [line.split(" ", 2)[:2] for line in out.splitlines() if line.startswith(("runner ", "learner "))]
+    assert [node for kind, node in seen if kind == "learner"] == [second.node_id] * 2, seen
+    assert len({node for kind, node in seen if kind == "runner"} - {first.node_id, second.node_id}) == 2, seen
+    assert [entry for entry in History(tmp_path / "lost-node").read() if entry.kind == "round"][-1].figures[
+        "health/learner_restarts"
+    ] >= 1
+    process = rlgan_process(*TRAIN, *tiny_words, *workers, "--run-dir", "undisturbed")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, (out, err)
+    assert_same_weights(*(latest_checkpoint(tmp_path / name / "checkpoints") for name in ("lost-node", "undisturbed")))

@@ -53,6 +53,15 @@ def undisturbed(name: str, num_env_runners: int = 0) -> Checkpoint:
     return final(tiny_run(name, num_env_runners))
 
 
+def pids_of(group: object) -> list[int]:
+    """Process numbers of the learners of a group.
+
+    Args:
+        group: the learners.
+    """
+    return [answer.get() for answer in group.foreach_learner(lambda _: os.getpid())]  # type: ignore[attr-defined]
+
+
 def kill_self() -> None:
     """End this process as the kernel does when memory is gone."""
     os.kill(os.getpid(), signal.SIGKILL)

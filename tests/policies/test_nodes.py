@@ -1,13 +1,14 @@
 """Nodes of a cluster that are lost, on several Ray nodes of this machine: what was there starts elsewhere."""
 
-import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.policies.conftest import tiny
-from tests.policies.test_seqgan import assert_equal, final, trained
+from tests.clusters import cluster_of_nodes
+from tests.policies.systems import ALL_SYSTEMS, ROLLOUTS, pids_of, tiny_run, undisturbed
+from tests.policies.test_seqgan import assert_equal, trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -22,28 +23,27 @@ FAST_HEALTH = {
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """A cluster whose head has no CPU for workers; nodes are added by the test."""
     import ray
-    from ray.cluster_utils import Cluster
 
     if ray.is_initialized():
         ray.shutdown()
     for name, value in FAST_HEALTH.items():
         monkeypatch.setenv(name, value)
-    one = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    ray.init(address=one.address, log_to_driver=False)
-    yield one
-    ray.shutdown()
-    one.shutdown()
+    with cluster_of_nodes(num_cpus=0) as nodes:
+        ray.init(address=nodes.address, log_to_driver=False)
+        yield nodes
+        ray.shutdown()
 
 
-def test_a_node_with_a_runner_is_lost_and_another_comes(cluster) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("name", ROLLOUTS)
+def test_a_node_with_a_runner_is_lost_and_another_comes(name: str, cluster) -> None:  # type: ignore[no-untyped-def]
     first = cluster.add_node(num_cpus=1)
     cluster.add_node(num_cpus=1)
-    undisturbed = final(tiny(rounds=4).env_runners(num_env_runners=2))
-    algorithm = trained(tiny(rounds=4).env_runners(num_env_runners=2), 3)
+    expected = undisturbed(name, 2)
+    algorithm = trained(tiny_run(name, 2), expected.step - 2)
     cluster.remove_node(first, allow_graceful=False)
     while algorithm.step_count < algorithm.total_steps:
         algorithm.train()
-    assert_equal(algorithm.checkpoint(), undisturbed)
+    assert_equal(algorithm.checkpoint(), expected)
     assert algorithm.report.figures["rollout/workers_healthy"] == 1
     cluster.add_node(num_cpus=1)
     started = time.monotonic()
@@ -53,17 +53,25 @@ def test_a_node_with_a_runner_is_lost_and_another_comes(cluster) -> None:  # typ
     algorithm.stop()
 
 
-def test_the_node_with_the_learners_is_lost(cluster) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("name", ALL_SYSTEMS)
+def test_the_node_with_the_learners_is_lost(name: str, cluster) -> None:  # type: ignore[no-untyped-def]
+    """Those of the generator, and of the discriminator where it has its own."""
+    expected = undisturbed(name)
+    config = tiny_run(name).learners(num_learners=1)
     node = cluster.add_node(num_cpus=2)
-    undisturbed = final(tiny(rounds=3))
-    algorithm = trained(tiny(rounds=3).learners(num_learners=1).discriminator_learners(1), 3)
-    before = algorithm.learner_group.foreach_learner(lambda _: os.getpid())
+    algorithm = trained(config.discriminator_learners(1) if name in ROLLOUTS else config, expected.step - 1)
+    before = {group: pids_of(learners) for group, learners in algorithm.learner_groups().items()}
+    assert len(before) == (2 if name in ROLLOUTS else 1)
     cluster.add_node(num_cpus=2)
     cluster.remove_node(node, allow_graceful=False)
+    is_over_at = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pids in before.values() for pid in pids):
+        assert time.monotonic() < is_over_at, "the workers of a node end with it"
+        time.sleep(0.1)
     while algorithm.step_count < algorithm.total_steps:
         algorithm.train()
-    after = algorithm.learner_group.foreach_learner(lambda _: os.getpid())
-    assert [one.get() for one in before] != [one.get() for one in after]
+    for group, learners in algorithm.learner_groups().items():
+        assert not set(pids_of(learners)) & set(before[group])
     assert algorithm.report.figures["health/learner_restarts"] >= 1
-    assert_equal(algorithm.checkpoint(), undisturbed)
+    assert_equal(algorithm.checkpoint(), expected)
     algorithm.stop()

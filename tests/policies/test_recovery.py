@@ -11,7 +11,7 @@ from rlgan.errors import WorkerError
 from rlgan.policies import SeqGANConfig
 from rlgan.policies.calls import on_learners
 from tests.policies.conftest import tiny
-from tests.policies.systems import ALL_SYSTEMS, hang, kill_self, once_before, tiny_run, undisturbed
+from tests.policies.systems import ALL_SYSTEMS, hang, kill_self, once_before, pids_of, tiny_run, undisturbed
 from tests.policies.test_seqgan import assert_equal, final, trained
 
 pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
@@ -23,11 +23,6 @@ LEARNERS = {
         lambda config: config.discriminator_learners(1),
     ),
 }
-
-
-def pids_of(group: object) -> list[int]:
-    """Process numbers of the learners of a group."""
-    return [answer.get() for answer in group.foreach_learner(lambda _: os.getpid())]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +76,7 @@ def test_a_learner_of_every_system(name: str) -> None:
 @pytest.mark.parametrize(("name", "which", "method"), WORK)
 def test_a_hung_learner_is_ended_and_replaced(name: str, which: str, method: str, tmp_path: Path) -> None:
     group_of, with_learner = LEARNERS[which]
-    algorithm = trained(with_learner(tiny_run(name)).time_limits(learner_seconds=15.0), 1)
+    algorithm = trained(with_learner(tiny_run(name)).time_limits(learner_seconds=10.0), 1)
     marker, started = tmp_path / "slept", time.monotonic()
     on_learners(group_of(algorithm), lambda learner: once_before(learner, method, hang, marker), which)
     while algorithm.step_count < algorithm.total_steps:
