@@ -39,7 +39,9 @@ BGAN_ROWS: dict[str, dict[str, Any]] = {
     "single-partition": {"estimator": "single_partition"},
     "reinforce-moving-average": {"estimator": "reinforce", "baseline": "moving_average"},
     **{
-        name.replace("_", "-"): {"discriminator": {"divergence": name, "gradient_penalty": penalty}}
+        name.replace("_", "-"): {
+            "discriminator": {"divergence": name, "gradient_penalty": penalty, "objective": "bound"}
+        }
         for name, penalty in PENALTIES.items()
     },
     **{

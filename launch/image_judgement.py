@@ -12,6 +12,7 @@ from rlgan.image_evaluation import ImageEvaluator, image_grid
 from rlgan.image_types import ImageSource
 from rlgan.launch.pictures import Picture
 from rlgan.launch.system import Judgement, Shown
+from rlgan.models.discrete_generator import DiscreteGenerator
 from rlgan.seeding import torch_generator
 
 GRID_ROWS, GRID_COLUMNS = 8, 10
@@ -20,7 +21,13 @@ _PIXELS_WIDE = 48
 
 
 class LatentImages(Protocol):
-    """A generator of images from latent codes."""
+    """A generator of images from latent codes.
+
+    Attributes:
+        is_normal: whether the codes are standard normal, or uniform.
+    """
+
+    is_normal: bool
 
     def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:
         """[N, Z] codes from their prior."""
@@ -59,8 +66,10 @@ class ImageJudgement:
         if self._evaluator is None or self._evaluator.source is not source:
             self._evaluator = ImageEvaluator.of(source, judge_seed)
         random = torch_generator(seed, "image evaluation")
-        images_NCHW = generator.images(generator.draw_latent(num_samples, random), random)
-        figures = self._evaluator.figures(images_NCHW)
+        latent_NZ = generator.draw_latent(num_samples, random)
+        images_NCHW = generator.images(latent_NZ, random)
+        expected_NCHW = generator.expected_images(latent_NZ) if isinstance(generator, DiscreteGenerator) else None
+        figures = self._evaluator.figures(images_NCHW, expected_NCHW)
         figures["eval/num_images"] = float(num_samples)
         between_NCHW = interpolation(generator, num_rows=4, num_columns=GRID_COLUMNS, seed=seed)
         pictures = {
@@ -73,8 +82,9 @@ class ImageJudgement:
 def interpolation(generator: LatentImages, num_rows: int, num_columns: int, seed: int) -> Tensor:
     """Images on the way from one latent code to another, a row for each pair.
 
-    Codes are mixed with weights whose squares add up to 1, so that they stay as likely under a normal prior. Where an
-    image is drawn, all images of a row are drawn with the same random numbers: only the code changes.
+    Normal codes are mixed with weights whose squares add up to 1, so that they stay as likely; uniform ones with
+    weights that add up to 1, so that they stay where codes are. Where an image is drawn, all images of a row are drawn
+    with the same random numbers: only the code changes.
 
     Args:
         generator: on the CPU.
@@ -87,10 +97,12 @@ def interpolation(generator: LatentImages, num_rows: int, num_columns: int, seed
     """
     random = torch_generator(seed, "interpolation")
     first_RZ, last_RZ = (generator.draw_latent(num_rows, random) for _ in range(2))
-    angle_C = torch.linspace(0, torch.pi / 2, num_columns)
+    share_C1 = torch.linspace(0, 1, num_columns)[:, None]
+    angle_C1 = share_C1 * torch.pi / 2
+    weights = (angle_C1.cos(), angle_C1.sin()) if generator.is_normal else (1 - share_C1, share_C1)
     rows = []
     for row in range(num_rows):
-        latent_CZ = angle_C.cos()[:, None] * first_RZ[row] + angle_C.sin()[:, None] * last_RZ[row]
+        latent_CZ = weights[0] * first_RZ[row] + weights[1] * last_RZ[row]
         for latent_Z in latent_CZ:
             rows.append(generator.images(latent_Z[None], torch_generator(seed, "interpolation draws", row)))
     return torch.cat(rows)

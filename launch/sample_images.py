@@ -3,7 +3,7 @@
 # N images, C channels, H height, W width, T positions
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +118,18 @@ def _images(generator: Any, options: SampleImageOptions) -> Tensor:
     """The images, batch by batch: the first do not depend on how many follow."""
     if options.interpolate:
         return interpolation(generator, options.interpolate, options.columns, options.seed)
+    return _in_batches(options, generator.images, generator)
+
+
+def _in_batches(
+    options: SampleImageOptions, draw: Callable[[Tensor, torch.Generator], Tensor], generator: Any
+) -> Tensor:
+    """Draws of fresh codes, batch by batch."""
     batches = []
     for start in range(0, options.num_samples, _BATCH):
         random = torch_generator(options.seed, "sample", start)
         count = min(_BATCH, options.num_samples - start)
-        batches.append(generator.images(generator.draw_latent(_BATCH, random), random)[:count])
+        batches.append(draw(generator.draw_latent(_BATCH, random), random)[:count])
     return torch.cat(batches)
 
 
@@ -142,8 +149,9 @@ def _write_texts(generator: Any, checkpoint: Checkpoint, options: SampleImageOpt
     if options.grid is not None or options.interpolate:
         raise ConfigError("--grid and --interpolate are for images; this run makes texts. Leave them out.")
     vocabulary = vocabulary_of(checkpoint, generator.space, options.run)
-    random = torch_generator(options.seed, "sample")
-    tokens_NT = generator.sample(generator.draw_latent(options.num_samples, random), 1, random)[:, 0].long()
+    tokens_NT = _in_batches(
+        options, lambda latent_NZ, random: generator.sample(latent_NZ, 1, random)[:, 0].long(), generator
+    )
     text = "".join(" ".join(vocabulary.decode(tokens_T).splitlines()) + "\n" for tokens_T in tokens_NT)
     if options.output is None:
         sys.stdout.write(text)

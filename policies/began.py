@@ -125,6 +125,11 @@ class BEGANConfig(AdversarialConfig):
         self.require_even_batch("num_learners")
         if training.warm_start and not training.pretrain_rounds:
             raise ConfigError("training.warm_start: needs pretrain_rounds, after which the generator starts.")
+        if training.discriminator.vanishing_residuals and training.pretrain_rounds:
+            raise ConfigError(
+                "training.pretrain_rounds: must be 0 with vanishing_residuals, which begin as identities in place of "
+                "what would have been trained."
+            )
 
 
 class BEGAN(AdversarialAlgorithm):

@@ -61,6 +61,18 @@ class BEGANHyperparameters(BaseModel):
         0.25, gt=0, le=1, description="The step sizes are never less than this share of their start (released: 1/4)."
     )
 
+    def carry_at(self, step: int) -> float:
+        """Share of the identities, which vanishes over the first steps.
+
+        Args:
+            step: adversarial steps done.
+
+        Returns:
+            max(0, 1 - step / carry_steps); 0 without vanishing residuals.
+        """
+        sizes = self.discriminator
+        return max(0.0, 1.0 - step / sizes.carry_steps) if sizes.vanishing_residuals else 0.0
+
 
 @dataclass(frozen=True)
 class Equilibrium:
@@ -198,12 +210,14 @@ class BEGANLearner(AdversarialLearner):
     def _step(self, start: Equilibrium) -> Equilibrium:
         """One step of G, one of D, one of k."""
         config: BEGANHyperparameters = self.config.hyperparameters
-        carry = self._carry(start.step)
+        carry = self.config.hyperparameters.carry_at(start.step)
+        if self._generator.carry is not None:
+            self._generator.carry.fill_(carry)
         real_BCHW = self._real_images("real images", start.step)
         random = torch_generator(self.config.seed, "latent", start.step)
         latent_BZ = self.shard(self._generator.draw_latent(config.batch_size, random))
         share = len(real_BCHW) / config.batch_size
-        fake_BCHW = self._generator(latent_BZ, carry)
+        fake_BCHW = self._generator(latent_BZ)
         self._discriminator.requires_grad_(False)  # the pass of G leaves no gradient in D
         generator_loss = share * self._discriminator(fake_BCHW, carry).mean()
         generator_norm = self.descend(GENERATOR, generator_loss, latent_BZ=latent_BZ, fake_BCHW=fake_BCHW)
@@ -222,8 +236,3 @@ class BEGANLearner(AdversarialLearner):
             generator_norm=generator_norm,
             discriminator_norm=discriminator_norm,
         )
-
-    def _carry(self, step: int) -> float:
-        """Share of the identities, which vanishes over the first steps."""
-        config = self.config.hyperparameters.discriminator
-        return max(0.0, 1.0 - step / config.carry_steps) if config.vanishing_residuals else 0.0

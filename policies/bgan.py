@@ -147,7 +147,7 @@ class BGANConfig(AdversarialConfig):
         """
         super().validate()
         self.require_even_batch("num_learners", "num_discriminator_learners")
-        if self.hyperparameters.discriminator.objective == "tilted" and self.num_discriminator_learners > 1:
+        if self.hyperparameters.discriminator.is_tilted and self.num_discriminator_learners > 1:
             raise ConfigError(
                 "training.discriminator.objective: tilted compares all samples of a batch with each other; "
                 f"num_discriminator_learners must be at most 1, got {self.num_discriminator_learners}."

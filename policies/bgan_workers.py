@@ -38,14 +38,18 @@ class BGANHyperparameters(BaseModel):
     batch_size: int = Field(
         64, ge=1, le=100_000, description="N, latent codes and real samples of a step (released: 64)."
     )
-    num_draws: int = Field(20, ge=1, le=10_000, description="M, draws of each latent code (released: 20).")
+    num_draws: int = Field(
+        20, ge=1, le=10_000, description="M, draws of each latent code (released: 20); continuous has 1."
+    )
     estimator: Literal["importance", "single_partition", "reinforce", "continuous"] = Field(
         "importance",
         description="Generator loss: weights normalised over the draws of a code (Algorithm 1), or over all (Theorem "
         "1), the policy gradient of log w (Definition 2.4), or the continuous form, which needs D's gradient.",
     )
     control_variate: bool = Field(
-        True, description="Take the mean from the importance weights: the same expectation, less noise (paper: no)."
+        True,
+        description="Take the mean from the weights of importance and single_partition: the same expectation, less "
+        "noise (paper: no).",
     )
     baseline: Literal["none", "moving_average", "leave_one_out"] = Field(
         "leave_one_out",
@@ -65,9 +69,11 @@ class BGANHyperparameters(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _draws_are_enough(self) -> "BGANHyperparameters":
-        """A comparison needs two draws."""
+    def _options_have_an_effect(self) -> "BGANHyperparameters":
+        """Only reinforce has a baseline; a comparison needs two draws."""
         needs_two = {"importance": True, "reinforce": self.baseline == "leave_one_out"}
+        if self.estimator != "reinforce" and self.baseline != type(self).model_fields["baseline"].default:
+            raise ValueError(f"baseline: of no effect with estimator {self.estimator}")
         if self.num_draws < 2 and needs_two.get(self.estimator, False):
             raise ValueError("num_draws must be at least 2, so that the draws of a code can be compared")
         return self

@@ -67,15 +67,17 @@ class ImageEvaluator:
         figures["nearest_train_distance"] = float(nearest_distances(unit_NCHW[:_NEAREST_SAMPLES], train_NCHW).mean())
         return figures
 
-    def figures(self, unit_NCHW: Tensor) -> dict[str, float]:
+    def figures(self, unit_NCHW: Tensor, expected_NCHW: Tensor | None = None) -> dict[str, float]:
         """Figures of a sample and of held-out real images, by TensorBoard tag.
 
         Args:
             unit_NCHW: [N, C, H, W] float in [0, 1], at least two.
+            expected_NCHW: E[x | z] of their latent codes, where pixels are drawn: draws of one and the same code differ
+                too, so that only these tell whether the code matters.
 
         Returns:
             eval/... of the sample, eval/real_... of held-out images, and eval/collapse_alarm, 1 when the samples are
-            hardly more than one image.
+            hardly more than one image, or the generator hardly looks at its code.
         """
         figures = {f"eval/{name}": value for name, value in self.sample_figures(unit_NCHW).items()}
         real = {name: value for name, value in self.reference.items() if name != "judge_accuracy"}
@@ -84,6 +86,10 @@ class ImageEvaluator:
             figures["eval/judge_accuracy"] = self.judge.accuracy
         spread = self.spread(figures["eval/pairwise_distance"])
         figures |= {"eval/diversity": spread.ratio, "eval/collapse_alarm": float(spread.has_collapsed)}
+        if expected_NCHW is not None:
+            of_code = self.spread(mean_pairwise_distance(expected_NCHW[:_PAIRWISE_SAMPLES]))
+            figures["eval/latent_diversity"] = of_code.ratio
+            figures["eval/collapse_alarm"] = float(spread.has_collapsed or of_code.has_collapsed)
         return figures
 
     def spread(self, pairwise_distance: float) -> Spread:

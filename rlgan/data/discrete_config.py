@@ -45,6 +45,11 @@ class DiscreteCorpusConfig(ImageCorpusConfig):
         """Refuse options that would have no effect."""
         if self.kind == "text" and self.data is None:
             raise ValueError("kind text needs a data file")
+        if self.kind == "text":
+            for_images = ("labels", "colour", "size", "levels", "max_images", "scenes")
+            told = [name for name in for_images if getattr(self, name) != type(self).model_fields[name].default]
+            if told:
+                raise ValueError(f"{', '.join(told)}: of no effect with kind text")
         if self.kind == "images" and (self.length is not None or self.max_vocab is not None):
             raise ValueError("length and max_vocab are for kind text")
         return self

@@ -2,7 +2,7 @@
 
 Its objective is the bound of the chosen divergence (arXiv:1702.08431, Eq. 2) with a gradient penalty on real samples.
 The penalty is not in the paper (a released PyTorch version has one): without it F grows until the importance weights
-rest on a few draws, and a small net learns nothing in a minute.
+rest on a few draws (docs/bgan.md).
 """
 
 # B samples, D pixels, T positions, V vocabulary
@@ -23,6 +23,8 @@ from rlgan.objectives.penalties import gradient_penalty
 from rlgan.rewards import log_odds
 
 Divergence = Literal["kl", "reverse_kl", "pearson", "squared_hellinger", "jensen_shannon", "gan"]
+_PENALTIES = {"gan": 0.1, "jensen_shannon": 0.1, "pearson": 10.0}
+"""Found on MNIST, seed 0 (docs/bgan.md); 1 elsewhere."""
 
 
 class BoundaryDiscriminatorConfig(BaseModel):
@@ -33,10 +35,11 @@ class BoundaryDiscriminatorConfig(BaseModel):
     divergence: Divergence = Field(
         "gan", description="Which f-divergence F bounds; all make the weight exp(F) (released: gan)."
     )
-    objective: Literal["bound", "tilted"] = Field(
-        "bound",
+    objective: Literal["auto", "bound", "tilted"] = Field(
+        "auto",
         description="The bound itself (paper), or, for kl, reverse_kl, pearson and squared_hellinger, its value at the "
-        "best constant added to F on a logarithmic scale, whose gradient cannot vanish or explode.",
+        "best constant added to F on a logarithmic scale, whose gradient cannot vanish or explode. auto: tilted for kl "
+        "and pearson, whose bounds hardly train.",
     )
     net: Literal["mlp", "convolutions"] = Field(
         "mlp",
@@ -51,8 +54,11 @@ class BoundaryDiscriminatorConfig(BaseModel):
     )
     blocks: int = Field(3, ge=1, le=64, description="Residual blocks of the text net (released: 3).")
     window: int = Field(5, ge=1, le=99, description="Characters a convolution sees at once; odd (released: 5).")
-    gradient_penalty: float = Field(
-        0.1, ge=0, description="Weight of the squared gradient of F at real samples (paper: 0; a released version: 5)."
+    gradient_penalty: float | None = Field(
+        None,
+        ge=0,
+        description="Weight of the squared gradient of F at real samples (paper: 0; a released version: 5). None "
+        "(default): 0.1 for gan and jensen_shannon, 10 for pearson, 1 for the others.",
     )
 
     @model_validator(mode="after")
@@ -62,6 +68,16 @@ class BoundaryDiscriminatorConfig(BaseModel):
             raise ValueError(f"objective tilted is for bounds that are made of exponentials; {self.divergence} is not.")
         return self
 
+    @property
+    def is_tilted(self) -> bool:
+        """Whether the bound is taken at the best constant."""
+        return self.objective == "tilted" or (self.objective == "auto" and self.divergence in ("kl", "pearson"))
+
+    @property
+    def penalty(self) -> float:
+        """The weight of the gradient penalty, what suits the divergence where none is given."""
+        return _PENALTIES.get(self.divergence, 1.0) if self.gradient_penalty is None else self.gradient_penalty
+
 
 class BoundaryDiscriminator(nn.Module):
     """F(x), an estimate of log p(x)/q(x) in nats, high for real."""
@@ -70,21 +86,21 @@ class BoundaryDiscriminator(nn.Module):
         super().__init__()
         self.space = space
         self.divergence = F_DIVERGENCES[config.divergence]
-        self.bound = tilted_bound if config.objective == "tilted" else lower_bound
-        self.gradient_penalty = config.gradient_penalty
+        self.bound = tilted_bound if config.is_tilted else lower_bound
+        self.gradient_penalty = config.penalty
         self.net = _build_net(space, config, init)
 
     def embed(self, sample_B: Tensor) -> Tensor:
         """What the net sees: brightness in [0, 1], or one-hot characters.
 
         Args:
-            sample_B: [B, C, H, W] levels, or [B, T] ids.
+            sample_B: [B, C, H, W] levels or, of a generator of continuous images, brightnesses; or [B, T] ids.
 
         Returns:
             [B, C, H, W] or [B, T, V] float.
         """
         if isinstance(self.space, ImageSpace):
-            return self.space.to_unit(sample_B)
+            return sample_B if sample_B.is_floating_point() else self.space.to_unit(sample_B)
         return F.one_hot(sample_B.long(), self.space.vocab_size).float()
 
     def score(self, embedded_B: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ _ROWS = 250
 
 
 class ConvolutionPair(nn.Module):
-    """Two 3x3 convolutions with ELU; `carry` of what goes in is mixed to what comes out, where the shapes allow."""
+    """Two 3x3 convolutions with ELU; `carry` of what goes into one that keeps the width is mixed to what comes out."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
@@ -39,8 +39,13 @@ class ConvolutionPair(nn.Module):
         Returns:
             [B, n', H, W].
         """
-        out = F.elu(self.second(F.elu(self.first(hidden))))
-        return carry * hidden + (1 - carry) * out if carry > 0 and hidden.shape == out.shape else out
+        return _carried(self.second, _carried(self.first, hidden, carry), carry)
+
+
+def _carried(layer: nn.Conv2d, hidden: Tensor, carry: float) -> Tensor:
+    """Carry * h + (1 - carry) * ELU(layer(h)); a layer that changes the width has nothing to carry."""
+    out = F.elu(layer(hidden))
+    return carry * hidden + (1 - carry) * out if carry > 0 and layer.in_channels == layer.out_channels else out
 
 
 class Decoder(nn.Module):
@@ -63,7 +68,7 @@ class Decoder(nn.Module):
 
         Args:
             code_BZ: [B, Z] float.
-            carry: share of the identity in every pair of convolutions.
+            carry: share of the identity in every convolution that keeps the width.
 
         Returns:
             [B, C, H, W] float.
@@ -99,7 +104,7 @@ class Encoder(nn.Module):
 
         Args:
             image_BCHW: [B, C, H, W] float.
-            carry: share of the identity in every pair of convolutions.
+            carry: share of the identity in every convolution that keeps the width.
 
         Returns:
             [B, Z] float.
@@ -130,7 +135,7 @@ class Autoencoder(nn.Module):
 
         Args:
             image_BCHW: [B, C, H, W] float.
-            carry: share of the identity in every pair of convolutions.
+            carry: share of the identity in every convolution that keeps the width.
 
         Returns:
             [B, C, H, W] float.
@@ -140,7 +145,14 @@ class Autoencoder(nn.Module):
 
 
 class ImageGenerator(nn.Module):
-    """G(z): a decoder with weights of its own and a prior over its codes. Images are in [-1, 1] where the net works."""
+    """G(z): a decoder with weights of its own and a prior over its codes. Images are in [-1, 1] where the net works.
+
+    Attributes:
+        carry: share of the identities, part of the state: images are drawn by the net that is trained, not by what it
+            will be when the identities are gone. None without vanishing residuals.
+    """
+
+    carry: Tensor | None
 
     def __init__(self, space: ImageSpace, config: AutoencoderConfig, init: torch.Generator) -> None:
         super().__init__()
@@ -148,18 +160,18 @@ class ImageGenerator(nn.Module):
         self.space = space
         self.code_size = config.code_size
         self.is_normal = config.latent == "normal"
+        self.register_buffer("carry", torch.ones(()) if config.vanishing_residuals else None)
 
-    def forward(self, latent_NZ: Tensor, carry: float = 0.0) -> Tensor:
+    def forward(self, latent_NZ: Tensor) -> Tensor:
         """G(z), with gradient.
 
         Args:
             latent_NZ: [N, Z] float.
-            carry: share of the identity in every pair of convolutions.
 
         Returns:
             [N, C, H, W] float.
         """
-        image_NCHW: Tensor = self.decoder(latent_NZ, carry)
+        image_NCHW: Tensor = self.decoder(latent_NZ, 0.0 if self.carry is None else float(self.carry))
         return image_NCHW
 
     def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:

@@ -35,7 +35,8 @@ class AutoencoderConfig(BaseModel):
     )
     vanishing_residuals: bool = Field(
         False,
-        description="Start every pair of convolutions as an identity that fades over carry_steps (paper: an option).",
+        description="Start every convolution that keeps the width as an identity that fades over carry_steps (paper: "
+        "an option).",
     )
     carry_steps: int = Field(16_000, ge=1, description="Steps until the identities are gone (paper: 16,000).")
 

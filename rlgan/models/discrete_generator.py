@@ -87,6 +87,7 @@ class DiscreteGenerator(nn.Module):
         space: what it makes.
         likelihood: Bernoulli for two categories, else categorical.
         latent_size: Z.
+        is_normal: whether latent codes are standard normal, or uniform in [0, 1).
     """
 
     def __init__(self, space: DiscreteSpace, config: DiscreteGeneratorConfig, init: torch.Generator) -> None:
@@ -94,7 +95,7 @@ class DiscreteGenerator(nn.Module):
         self.space = space
         self.likelihood: Factorised = factorised(num_categories_of(space))
         self.latent_size = config.latent_size
-        self._is_normal = config.latent == "normal"
+        self.is_normal = config.latent == "normal"
         self.net = _build_net(space, config, self.likelihood.num_logits, init)
 
     def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:
@@ -107,7 +108,7 @@ class DiscreteGenerator(nn.Module):
         Returns:
             [N, Z] float, on the generator's device.
         """
-        draw = torch.randn if self._is_normal else torch.rand
+        draw = torch.randn if self.is_normal else torch.rand
         return draw(num_codes, self.latent_size, generator=random, device=random.device)
 
     def logits(self, latent_NZ: Tensor) -> Tensor:
@@ -172,6 +173,20 @@ class DiscreteGenerator(nn.Module):
         assert isinstance(self.space, ImageSpace), "only a generator of images has images"
         return self.space.to_unit(self.sample(latent_NZ, 1, random)[:, 0])
 
+    @torch.no_grad()
+    def expected_images(self, latent_NZ: Tensor) -> Tensor:
+        """E[x | z]: what an image owes to its code. Only where samples are images.
+
+        Args:
+            latent_NZ: [N, Z] float.
+
+        Returns:
+            [N, C, H, W] float in [0, 1].
+        """
+        assert isinstance(self.space, ImageSpace), "only a generator of images has images"
+        level_ND = self.likelihood.expectation(self.logits(latent_NZ))
+        return level_ND.view(-1, *self.space.shape) / (self.space.levels - 1)
+
     def log_prob_and_entropy(self, latent_NZ: Tensor, sample_NM: Tensor) -> tuple[Tensor, Tensor]:
         """Log g(x | z) of every draw, and the entropy of g(. | z).
 
@@ -208,7 +223,7 @@ class ContinuousImageGenerator(DiscreteGenerator):
 
     @torch.no_grad()
     def sample(self, latent_NZ: Tensor, num_draws: int, random: torch.Generator) -> Tensor:
-        """The images at the nearest levels, M times the same.
+        """The images, M times the same: the discriminator sees them as they are, not at the nearest levels.
 
         Args:
             latent_NZ: [N, Z] float.
@@ -216,10 +231,34 @@ class ContinuousImageGenerator(DiscreteGenerator):
             random: not used.
 
         Returns:
-            [N, M, C, H, W] uint8.
+            [N, M, C, H, W] float in (0, 1).
         """
-        image_NCHW = self.space.quantise(self.image(latent_NZ))
-        return image_NCHW[:, None].expand(-1, num_draws, -1, -1, -1)
+        return self.image(latent_NZ)[:, None].expand(-1, num_draws, -1, -1, -1)
+
+    @torch.no_grad()
+    def images(self, latent_NZ: Tensor, random: torch.Generator) -> Tensor:
+        """The images, to look at.
+
+        Args:
+            latent_NZ: [N, Z] float.
+            random: not used.
+
+        Returns:
+            [N, C, H, W] float in (0, 1).
+        """
+        return self.image(latent_NZ)
+
+    @torch.no_grad()
+    def expected_images(self, latent_NZ: Tensor) -> Tensor:
+        """The images themselves.
+
+        Args:
+            latent_NZ: [N, Z] float.
+
+        Returns:
+            [N, C, H, W] float in (0, 1).
+        """
+        return self.image(latent_NZ)
 
 
 def _build_net(

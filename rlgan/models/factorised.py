@@ -43,6 +43,17 @@ class FactorisedBernoulli:
         agreed_NM = torch.bmm(sample_NMD.to(logits_ND.dtype), logits_ND[:, :, None]).squeeze(2)
         return agreed_NM - F.softplus(logits_ND).sum(dim=1, keepdim=True)
 
+    def expectation(self, logits_ND: Tensor) -> Tensor:
+        """The mean category of every pixel.
+
+        Args:
+            logits_ND: [N, D] log-odds of 1, nats.
+
+        Returns:
+            [N, D] in [0, 1].
+        """
+        return torch.sigmoid(logits_ND)
+
     def entropy(self, logits_ND: Tensor) -> Tensor:
         """Entropy of g(. | z).
 
@@ -91,6 +102,19 @@ class FactorisedCategorical:
         """
         log_prob_NDK = torch.log_softmax(self._by_category(logits_ND), dim=2)
         return log_prob_NDK.gather(2, sample_NMD.transpose(1, 2).long()).sum(dim=1)
+
+    def expectation(self, logits_ND: Tensor) -> Tensor:
+        """The mean category of every pixel.
+
+        Args:
+            logits_ND: [N, D * K] nats.
+
+        Returns:
+            [N, D] in [0, K - 1].
+        """
+        category_K = torch.arange(self.num_logits, dtype=logits_ND.dtype, device=logits_ND.device)
+        mean_ND: Tensor = self._by_category(logits_ND).softmax(dim=2) @ category_K
+        return mean_ND
 
     def entropy(self, logits_ND: Tensor) -> Tensor:
         """Entropy of g(. | z).

@@ -49,19 +49,20 @@ class FDivergence:
     powers: tuple[float, float] | None = None
 
 
-def bounded_exp(exponent: Tensor) -> Tensor:
+def bounded_exp(exponent: Tensor, largest: float = LARGEST_EXPONENT) -> Tensor:
     """exp(x) up to x = 20, and its tangent there above, so that loss, gradient and its norm are finite in float32.
 
     A density ratio of e^20 carries no information; without the tangent one sample of it ends a run.
 
     Args:
         exponent: any shape, nats.
+        largest: x up to which it is exp(x).
 
     Returns:
         Same shape, > 0.
     """
-    tangent = math.exp(LARGEST_EXPONENT) * (1.0 + exponent - LARGEST_EXPONENT)
-    return torch.where(exponent > LARGEST_EXPONENT, tangent, exponent.clamp(max=LARGEST_EXPONENT).exp())
+    tangent = math.exp(largest) * (1.0 + exponent - largest)
+    return torch.where(exponent > largest, tangent, exponent.clamp(max=largest).exp())
 
 
 def lower_bound(divergence: FDivergence, score_real_B: Tensor, score_fake_B: Tensor) -> Tensor:
@@ -158,9 +159,10 @@ F_DIVERGENCES: dict[str, FDivergence] = {
         FDivergence(
             name="pearson",
             f=lambda u: (u - 1).square(),
-            conjugate=lambda t: t.square() / 4 + t,
-            weight=lambda t: t / 2 + 1,
-            activation=lambda score: 2 * (bounded_exp(score) - 1),
+            conjugate=lambda t: t.clamp(min=-2).square() / 4 + t.clamp(min=-2),
+            weight=lambda t: (t / 2 + 1).clamp(min=0),
+            # Both tangents begin at the same F: with this one later, V would be no lower bound between the two.
+            activation=lambda score: 2 * (bounded_exp(score, LARGEST_EXPONENT / 2) - 1),
             conjugate_of_score=lambda score: bounded_exp(2 * score) - 1,
             powers=(1.0, 2.0),
         ),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rlgan.data.discrete_config import DiscreteCorpusConfig
 from rlgan.data.image_config import ImageCorpusConfig
 from rlgan.data.image_source import load_image_source
 from rlgan.errors import DataError
@@ -13,6 +14,7 @@ from rlgan.image_evaluation import ImageEvaluator, image_grid
 from rlgan.judge import train_judge
 from rlgan.metrics.frechet import FeatureMoments
 from rlgan.metrics.images import Spread, mean_pairwise_distance, nearest_distances, total_variation
+from rlgan.models.discrete_generator import DiscreteGenerator, DiscreteGeneratorConfig
 
 
 def test_frechet_distance_of_known_gaussians() -> None:
@@ -108,6 +110,24 @@ def test_alarm_fires_on_a_generator_forced_to_one_image(digits, evaluator) -> No
     figures = evaluator.figures(one + 0.01 * torch.rand(one.shape, generator=torch.Generator().manual_seed(0)))
     assert figures["eval/collapse_alarm"] == 1.0 and figures["eval/diversity"] < 0.05
     assert figures["eval/nearest_train_distance"] < 0.1, "and it is a copy"
+
+
+@pytest.mark.parametrize("levels", [2, 5])
+def test_alarm_fires_on_a_generator_that_does_not_look_at_its_code(levels) -> None:
+    """Pixels are drawn, so that any two images differ: only the means E[x | z] show it."""
+    source = load_image_source(DiscreteCorpusConfig(levels=levels, max_images=200))
+    generator = DiscreteGenerator(source.space, DiscreteGeneratorConfig(), torch.Generator().manual_seed(0))
+    output = [layer for layer in generator.net.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    latent, random = generator.draw_latent(100, torch.Generator().manual_seed(1)), torch.Generator().manual_seed(2)
+    evaluator = ImageEvaluator(source, None, {})
+    with torch.no_grad():
+        output.weight.mul_(50.0)
+        looking = evaluator.figures(generator.images(latent, random), generator.expected_images(latent))
+        output.weight.zero_()
+        blind = evaluator.figures(generator.images(latent, random), generator.expected_images(latent))
+    assert looking["eval/collapse_alarm"] == 0.0 and looking["eval/latent_diversity"] > 0.25
+    assert blind["eval/collapse_alarm"] == 1.0 and blind["eval/latent_diversity"] == 0.0
+    assert blind["eval/diversity"] > 0.25, "which alone would have been content"
 
 
 def test_without_labels_there_is_no_judge(digits) -> None:

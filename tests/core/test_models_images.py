@@ -32,6 +32,7 @@ def test_bernoulli_agrees_with_torch() -> None:
     expected_NM = torch.stack([distribution.log_prob(x.float()).sum(1) for x in sample_NMD.transpose(0, 1)], dim=1)
     assert torch.allclose(FactorisedBernoulli().log_prob(logits_ND, sample_NMD), expected_NM, atol=1e-5)
     assert torch.allclose(FactorisedBernoulli().entropy(logits_ND), distribution.entropy().sum(1), atol=1e-5)
+    assert torch.allclose(FactorisedBernoulli().expectation(logits_ND), distribution.mean, atol=1e-6)
 
 
 def test_categorical_agrees_with_torch() -> None:
@@ -45,6 +46,8 @@ def test_categorical_agrees_with_torch() -> None:
     expected_NM = torch.stack([distribution.log_prob(x).sum(1) for x in sample_NMD.transpose(0, 1)], dim=1)
     assert torch.allclose(likelihood.log_prob(logits_NDK.flatten(1), sample_NMD), expected_NM, atol=1e-5)
     assert torch.allclose(likelihood.entropy(logits_NDK.flatten(1)), distribution.entropy().sum(1), atol=1e-5)
+    expected_ND = (distribution.probs * torch.arange(4)).sum(2)
+    assert torch.allclose(likelihood.expectation(logits_NDK.flatten(1)), expected_ND, atol=1e-6)
 
 
 def test_extreme_logits_are_finite_and_forbidden_categories_are_never_drawn() -> None:
@@ -119,6 +122,20 @@ def test_categorical_convolutions_keep_the_logits_of_a_pixel_together() -> None:
     assert torch.equal(logits_NCHWK, raw_NCKHW.permute(0, 1, 3, 4, 2))
 
 
+@pytest.mark.parametrize(
+    ("divergence", "penalty", "is_tilted"),
+    [
+        ("gan", 0.1, False), ("jensen_shannon", 0.1, False), ("squared_hellinger", 1.0, False),
+        ("reverse_kl", 1.0, False), ("kl", 1.0, True), ("pearson", 10.0, True),
+    ],
+)  # fmt: skip
+def test_a_divergence_by_name_comes_with_what_makes_it_train(divergence: str, penalty: float, is_tilted: bool) -> None:
+    config = BoundaryDiscriminatorConfig(divergence=divergence)
+    assert (config.penalty, config.is_tilted) == (penalty, is_tilted)
+    told = BoundaryDiscriminatorConfig(divergence=divergence, gradient_penalty=0.0, objective="bound")
+    assert (told.penalty, told.is_tilted) == (0.0, False)
+
+
 def test_gradient_penalty_of_a_linear_score_is_its_squared_weight() -> None:
     discriminator = BoundaryDiscriminator(BINARY, BoundaryDiscriminatorConfig(gradient_penalty=2.0), seeded())
     discriminator.net = torch.nn.Linear(64, 1)
@@ -184,6 +201,30 @@ def test_full_carry_makes_the_pairs_identities() -> None:
     doubled = hidden.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     assert torch.allclose(net(code, carry=1.0), net.output(doubled), atol=1e-6)
     assert not torch.allclose(net(code, carry=0.0), net.output(doubled), atol=1e-3)
+
+
+def test_a_convolution_that_keeps_the_width_is_an_identity_also_beside_skip_connections() -> None:
+    config = AutoencoderConfig(channels=4, code_size=5, skip_connections=True)
+    net = Decoder(ImageSpace(1, 8, 8), config, seeded())
+    first = net.dense(torch.randn(2, 5, generator=seeded(1))).unflatten(1, net.base)
+    doubled = first.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    narrowed = torch.nn.functional.elu(net.pairs[1].first(torch.cat([doubled, doubled], dim=1)))
+    code = torch.randn(2, 5, generator=seeded(1))
+    assert torch.allclose(net(code, carry=1.0), net.output(narrowed), atol=1e-6)
+
+
+def test_images_are_drawn_by_the_net_that_is_trained() -> None:
+    space, config = ImageSpace(1, 8, 8), AutoencoderConfig(channels=4, code_size=5, vanishing_residuals=True)
+    generator = ImageGenerator(space, config, seeded())
+    latent = generator.draw_latent(3, seeded(1))
+    images = []
+    for carry in (1.0, 0.69, 0.0):
+        generator.carry.fill_(carry)
+        images.append(generator.images(latent))
+        assert torch.allclose(images[-1], ((generator.decoder(latent, carry) + 1) / 2).clamp(0, 1), atol=1e-6)
+    assert not torch.allclose(images[1], images[2], atol=1e-2)
+    assert "carry" in generator.state_dict()
+    assert "carry" not in ImageGenerator(space, AutoencoderConfig(channels=4, code_size=5), seeded()).state_dict()
 
 
 def test_the_generators_pass_leaves_no_gradient_in_the_discriminator_when_it_is_frozen() -> None:

@@ -44,6 +44,12 @@ def test_conjugate_is_the_supremum_over_a_grid(row: FDivergence) -> None:
         assert abs(float((u * t - row.f(u)).max()) - float(row.conjugate(t))) < 1e-6
 
 
+def test_the_conjugate_of_pearson_is_flat_where_no_ratio_has_that_slope() -> None:
+    row = F_DIVERGENCES["pearson"]
+    t = torch.tensor([-5.0, -2.0, 0.0, 2.0])
+    assert row.conjugate(t).tolist() == [-1.0, -1.0, 0.0, 3.0] and row.weight(t).tolist() == [0.0, 0.0, 1.0, 2.0]
+
+
 @ROWS
 def test_duality_holds_at_the_optimum_and_nowhere_above_it(row: FDivergence) -> None:
     t = optimal(row)
@@ -53,6 +59,16 @@ def test_duality_holds_at_the_optimum_and_nowhere_above_it(row: FDivergence) -> 
         score = RATIO.log() + 0.3 * torch.randn(8, dtype=torch.float64, generator=random)
         bound = (P * row.activation(score)).sum() - (Q * row.conjugate_of_score(score)).sum()
         assert float(bound) < float(DEFINITIONS[row.name])
+
+
+@ROWS
+def test_bound_holds_however_far_one_score_is_off(row: FDivergence) -> None:
+    """Where p > q and where p < q; beyond the exponents that are bounded too."""
+    for outcome in (0, 3):
+        score = RATIO.log().repeat(401, 1)
+        score[:, outcome] = torch.linspace(-100, 100, 401)
+        bound_S = (P * row.activation(score)).sum(1) - (Q * row.conjugate_of_score(score)).sum(1)
+        assert bool((bound_S <= DEFINITIONS[row.name] + 1e-9).all()), score[bound_S.argmax(), outcome]
 
 
 @ROWS

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from rlgan.image_types import ImageSpace
+from rlgan.launch.image_judgement import interpolation
+from rlgan.models.discrete_generator import DiscreteGenerator, DiscreteGeneratorConfig
 from tests.launch.tiny_runs import TINY_RUNS
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -114,3 +118,22 @@ def test_mistakes_are_one_line_before_ray(words, code, message, tmp_path, rlgan,
 def test_help_lists_every_option_with_its_default(system, rlgan):
     said = rlgan("train", system, "--help")
     assert said.code == 0 and "--rounds" in said.out and "paper" in said.out
+
+
+@pytest.mark.parametrize("latent", ["normal", "uniform"])
+def test_interpolation_stays_where_codes_are(latent):
+    seen = []
+
+    class Codes(DiscreteGenerator):
+        def images(self, latent_NZ, random):
+            seen.append(latent_NZ[0])
+            return super().images(latent_NZ, random)
+
+    config = DiscreteGeneratorConfig(latent=latent, latent_size=2000)
+    generator = Codes(ImageSpace(1, 8, 8, 2), config, torch.Generator().manual_seed(0))
+    assert interpolation(generator, num_rows=1, num_columns=5, seed=0).shape == (5, 1, 8, 8)
+    if latent == "uniform":
+        assert all(float(code.min()) >= 0 and float(code.max()) <= 1 for code in seen)
+        assert torch.allclose(seen[2], (seen[0] + seen[4]) / 2)
+    else:
+        assert all(0.9 < float(code.square().mean()) < 1.1 for code in seen)

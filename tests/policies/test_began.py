@@ -166,6 +166,21 @@ def test_same_seed_same_run_and_resume_is_bit_for_bit(variant: dict[str, Any]) -
     assert_equal(final(tiny(**variant), whole.step - 1, final(tiny(**variant), 1)), whole)
 
 
+def test_images_are_those_of_the_residuals_as_they_are_now() -> None:
+    sizes = {"vanishing_residuals": True, "carry_steps": 8}
+    algorithm = trained(tiny(discriminator=sizes), 2)  # of two steps each; the last one was step 3 of 8
+    learner, generator = learner_of(algorithm), algorithm.generator()
+    assert float(generator.carry) == float(learner.nets["generator"].carry) == 1 - 3 / 8
+    latent = generator.draw_latent(2, torch.Generator().manual_seed(0))
+    expected = (learner.nets["generator"](latent).detach() + 1) / 2
+    assert torch.allclose(generator.images(latent), expected.clamp(0, 1), atol=1e-6)
+    hyperparameters = algorithm.config.hyperparameters
+    assert [hyperparameters.carry_at(step) for step in (0, 2, 8, 100)] == [1.0, 0.75, 0.0, 0.0]
+    algorithm.stop()
+    with pytest.raises(ConfigError, match="must be 0 with vanishing_residuals"):
+        tiny(pretrain_rounds=1, discriminator=sizes).validate()
+
+
 def test_colour_images_and_other_sizes_train() -> None:
     algorithm = trained(tiny(rounds=1).data(colour="rgb", size=16))
     generator = algorithm.generator()

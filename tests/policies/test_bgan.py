@@ -9,6 +9,7 @@ import torch
 from rlgan.errors import CheckpointError, ConfigError, DataError, NonFiniteError, WorkerError
 from rlgan.policies import BGANConfig
 from rlgan.policies.bgan_workers import DrawnBatch
+from rlgan.seeding import torch_generator
 from tests.policies.test_seqgan import assert_equal, differs, final, trained
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -161,6 +162,41 @@ def test_settings_that_cannot_work_are_refused(names: Path) -> None:
     for wrong in ({"kind": "text"}, {"length": 5}):
         with pytest.raises(ConfigError, match="kind text"):
             BGANConfig().data(**wrong)
+    for ignored in ({"max_images": 10}, {"levels": 5}, {"size": 16}, {"colour": "rgb"}):
+        with pytest.raises(ConfigError, match="of no effect with kind text"):
+            BGANConfig().data(kind="text", data=names, **ignored)
+    with pytest.raises(ConfigError, match="baseline: of no effect with estimator importance"):
+        tiny(baseline="none")
+
+
+def test_continuous_images_reach_the_discriminator_as_they_are() -> None:
+    """Not at the nearest of two levels, which the generator's step never sees."""
+    algorithm = trained(tiny(estimator="continuous"), 1)
+    runner = algorithm.env_runner_group.local_env_runner
+    fake_NCHW = runner.negatives(4, algorithm.weights.version, 1, 0, 0)
+    random = torch_generator(algorithm.config.seed, "negatives", 1, 0, 0)
+    assert torch.equal(fake_NCHW, runner.nets["generator"].image(runner.nets["generator"].draw_latent(4, random)))
+    critic = runner.nets["discriminator"]
+    assert torch.equal(critic(fake_NCHW), critic.score(fake_NCHW)) and ((fake_NCHW > 0) & (fake_NCHW < 1)).all()
+    algorithm.stop()
+
+
+@pytest.mark.slow
+def test_continuous_images_come_closer_to_real_ones() -> None:
+    big = {"latent_size": 16, "hidden": (128,)}
+    algorithm = tiny(estimator="continuous", rounds=400, batch_size=32, generator=big, discriminator={"hidden": (64,)})
+    algorithm = algorithm.build_algo()
+    real_CHW = algorithm.source.space.to_unit(algorithm.source.train_NCHW).mean(dim=0)
+
+    def distance() -> float:
+        latent_NZ = algorithm.generator().draw_latent(200, torch.Generator().manual_seed(0))
+        return float((algorithm.generator().expected_images(latent_NZ).mean(dim=0) - real_CHW).abs().mean())
+
+    before = distance()
+    for _ in range(400):
+        algorithm.train()
+    assert distance() < 0.4 * before, "the mean image of the generator and of the data"
+    algorithm.stop()
 
 
 @pytest.mark.slow
