@@ -4,9 +4,9 @@
     python benchmarks/speed.py --sections growth     one of: step growth
 
 Everything is at the setting of the SeqGAN paper (V=5000, T=20, B=64, R=16, LSTM 32, discriminator of 1,720 filters with
-a highway of two maps) with fresh weights. In every repeat all ways of doing a thing run one after the other, so that a
-ratio compares neighbours in time; figures are medians over the repeats. The naive reference does one rollout of 16,
-and 1,000 samples of 10,000: it repeats itself exactly, and its seconds are multiplied. For Ray see
+a highway of two maps) with fresh weights. Every repeat times all parts on the native core, then on torch, then of the
+naive reference; figures are medians over the repeats, and ratios those of the medians. The naive reference does one
+rollout of 16, and 1,000 samples of 10,000: it repeats itself exactly, and its seconds are multiplied. For Ray see
 benchmarks/speed_on_ray.py.
 """
 
@@ -237,7 +237,7 @@ def report_floor(work: Work, threads: int, peak: float, step: float) -> None:
 
 
 def growth_section(repeats: int) -> None:
-    """The native generator step as one size at a time changes."""
+    """All parts on the native core as one size at a time changes, at one thread."""
     torch.set_num_threads(1)
     base = Setting()
     changes: list[dict[str, int]] = [{}]
@@ -247,14 +247,17 @@ def growth_section(repeats: int) -> None:
     changes += [{"batch_size": value} for value in (16, 128)]
     changes += [{"hidden_size": value} for value in (64, 128)]
     works = [Work(replace(base, **change)) for change in changes]
-    seconds = [[on_path("native", work.generator_step) for work in works] for _ in range(repeats)]
-    medians = [statistics.median(column) for column in zip(*seconds, strict=True)]
-    rows = []
-    for change, work, value in zip(changes, works, medians, strict=True):
-        name = ", ".join(f"{key} {size}" for key, size in change.items()) or "the paper's setting"
-        tokens, evaluations = work.setting.num_rollout_tokens, work.setting.num_evaluations
-        rows.append([name, f"{value:.2f}", f"{value / medians[0]:.2f}", f"{tokens:,}", f"{evaluations:,}"])
-    table(["changed", "seconds", "over the paper's", "rollout tokens", "evaluations"], rows)
+    repeated = [[rlgan_seconds(work, "native") for work in works] for _ in range(repeats + 1)][1:]
+    medians = [
+        {part: statistics.median(one[part] for one in column) for part in PARTS}
+        for column in zip(*repeated, strict=True)
+    ]
+    rows = [["seconds at the paper's setting", "", "", *(f"{medians[0][part]:.3g}" for part in PARTS)]]
+    for change, work, parts in zip(changes[1:], works[1:], medians[1:], strict=True):
+        name = ", ".join(f"{key} {size}" for key, size in change.items())
+        sizes = [f"{work.setting.num_rollout_tokens:,}", f"{work.setting.num_evaluations:,}"]
+        rows.append([f"{name}, times that", *sizes, *(f"{parts[part] / medians[0][part]:.2f}" for part in PARTS)])
+    table(["changed", "rollout tokens", "evaluations", *PARTS], rows)
 
 
 SECTIONS = {

@@ -124,17 +124,15 @@ def ray_section(repeats: int) -> None:
 
         def spent(group: object = group, is_local: bool = is_local, learners: tuple[object, ...] = (policy, critic)):
             runners = group.foreach_env_runner(lambda r: r.benchmark_seconds, local_env_runner=is_local)
-            return [
-                max(runners),
-                *(next(iter(g.foreach_learner(lambda x: x.benchmark_seconds))).get() for g in learners),
-            ]
+            return [*runners, *(next(iter(g.foreach_learner(lambda x: x.benchmark_seconds))).get() for g in learners)]
 
         algorithm.train()
         before, measured = spent(), []
         for _ in range(repeats):
             wall = timed(algorithm.train)
             now = spent()
-            measured.append([wall, *(b - a for a, b in zip(before, now, strict=True))])
+            *runners, step, fit = (b - a for a, b in zip(before, now, strict=True))
+            measured.append([wall, max(runners), step, fit])  # the slowest runner of this very round
             before = now
         wall, rollouts, step, fit = (statistics.median(column) for column in zip(*measured, strict=True))
         rest = statistics.median(row[0] - sum(row[1:]) for row in measured)

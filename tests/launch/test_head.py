@@ -23,8 +23,8 @@ IMPATIENT = "from rlgan.launch import ray_session; ray_session._WATCH_SECONDS = 
     ("system", "workers", "prelude", "patience"),
     [
         ("seqgan", "", "", 60), ("seqgan", "--num-env-runners 1", "", 60),
-        ("maskgan", "--num-env-runners 1", IMPATIENT, 12), ("bgan", "--num-env-runners 1", IMPATIENT, 12),
-        ("began", "--num-learners 1", IMPATIENT, 12), ("ppgn", "--num-learners 1", IMPATIENT, 12),
+        ("maskgan", "--num-env-runners 1", IMPATIENT, 25), ("bgan", "--num-env-runners 1", IMPATIENT, 25),
+        ("began", "--num-learners 1", IMPATIENT, 25), ("ppgn", "--num-learners 1", IMPATIENT, 25),
     ],
     ids=["seqgan alone", "seqgan", "maskgan", "bgan", "began", "ppgn"],
 )  # fmt: skip
