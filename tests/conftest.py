@@ -30,11 +30,18 @@ def both_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Runs a test on torch alone, then on the native core where it was built: `usefixtures("both_paths")`."""
     monkeypatch.setenv("RLGAN_NATIVE", "1" if request.param == "native" else "0")
     if request.param == "native":
-        from rlgan.native import native_library
+        from tests.native_core import require_core
 
-        if native_library() is None:
-            pytest.skip("the native core was not built")
+        require_core()
     return str(request.param)
+
+
+@pytest.fixture(params=["torch", "portable", "avx2", "avx512"])
+def every_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test on torch alone, then on every instruction set of the native core that this machine has."""
+    from tests.native_core import use_path
+
+    return use_path(request.param, monkeypatch)
 
 
 @pytest.fixture(scope="module")

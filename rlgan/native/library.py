@@ -1,7 +1,8 @@
 """Finds and loads the compiled core, if it was built: one shared library of plain C functions.
 
-`RLGAN_NATIVE=0` switches it off, `RLGAN_NATIVE=portable`, `avx2` or `avx512` asks for one instruction set. It is read
-whenever the core is asked for, so that a test can run on both paths.
+`RLGAN_NATIVE=0` switches it off, `RLGAN_NATIVE=portable`, `avx2` or `avx512` insists on one instruction set, and 1, as
+without the variable, takes the best there is, or torch where the core was not built. It is read whenever the core is
+asked for, so that a test can run on both paths.
 """
 
 import ctypes
@@ -11,6 +12,7 @@ from functools import lru_cache
 
 from rlgan.errors import ConfigError
 
+INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 _POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _LAYER = [_POINTER, _INT, _INT, _POINTER]  # weight, its two steps, bias
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
@@ -55,16 +57,20 @@ def _built() -> ctypes.CDLL | None:
 
 @lru_cache(maxsize=1)  # the last setting: another one chooses again
 def _chosen(setting: str) -> ctypes.CDLL | None:
-    """The library with the instruction set that the setting asks for; ConfigError where it cannot run here."""
-    library = _built()
-    if library is None or setting == "0":
+    """The library with the instruction set that the setting asks for; ConfigError where it cannot be had."""
+    values = f"use 0 (off), 1 (the best) or one of {', '.join(INSTRUCTION_SETS)}"
+    if setting not in {"0", "1", *INSTRUCTION_SETS}:
+        raise ConfigError(f"RLGAN_NATIVE={setting}: not an instruction set; {values}.")
+    if setting == "0":
         return None
-    name = "" if setting == "1" else setting
-    if not library.rlgan_choose_instruction_set(name.encode()):
+    library, name = _built(), "" if setting == "1" else setting
+    if library is None and name:
         raise ConfigError(
-            f"RLGAN_NATIVE={setting}: not an instruction set of this machine; use 0 (off), 1 (the best), portable, "
-            "avx2 or avx512."
+            f"RLGAN_NATIVE={setting}: the native core was not built, or for another machine; install rlgan with a C++ "
+            "compiler, or use 0 or 1."
         )
+    if library is not None and not library.rlgan_choose_instruction_set(name.encode()):
+        raise ConfigError(f"RLGAN_NATIVE={setting}: not an instruction set of this machine; {values}.")
     return library
 
 
@@ -74,7 +80,7 @@ def native_library() -> ctypes.CDLL | None:
     Returns:
         The library, or None where it was not built or is switched off.
     """
-    return _chosen(os.environ.get("RLGAN_NATIVE", "1"))
+    return _chosen(os.environ.get("RLGAN_NATIVE") or "1")
 
 
 def instruction_set() -> str | None:

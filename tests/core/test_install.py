@@ -1,6 +1,10 @@
-"""The wheel: it holds the linked folders as real packages, works from elsewhere, and Ray workers find its code."""
+"""The wheel: it holds the linked folders as real packages, works from elsewhere, and Ray workers find its code.
+
+And an install without a compiler, which has no native core.
+"""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -52,3 +56,29 @@ def test_the_wheel_trains_from_elsewhere_with_ray_workers(unpacked_wheel: Path, 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "run/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_an_install_without_a_compiler_has_no_native_core_and_works(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    left_out = shutil.ignore_patterns(".*", "build", "*.egg-info", "*.so", "__pycache__", "docs", "tests")
+    shutil.copytree(ROOT, source, symlinks=True, ignore=left_out)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    installed = subprocess.run(
+        [*command, "--target", str(target), str(source)],
+        env=os.environ | {"CC": "/bin/false", "CXX": "/bin/false"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert installed.returncode == 0, installed.stderr
+    assert not list(target.rglob("*.so"))
+    code = (
+        "import rlgan, torch; from rlgan.native import instruction_set; from rlgan.sampling import sample_linear;"
+        "drawn = sample_linear(torch.zeros(1, 2), torch.ones(3, 2), torch.tensor([0.0, 99.0, 0.0]), torch.rand(1, 1));"
+        "print(rlgan.__file__, instruction_set(), drawn.tolist())"
+    )
+    for setting, said in (("1", f"{target}/rlgan/__init__.py None [[1]]"), ("avx2", "the native core was not built")):
+        environment = os.environ | {"PYTHONPATH": str(target), "RLGAN_NATIVE": setting}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert said in done.stdout + done.stderr

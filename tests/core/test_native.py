@@ -2,33 +2,35 @@
 
 # N rows, H hidden, V vocabulary, E embedding
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from rlgan.errors import ConfigError
 from rlgan.models import RecurrentConfig, RecurrentGenerator, TextCNN, TextCNNConfig
 from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
-from rlgan.native import instruction_set, native_library, supports
+from rlgan.native import instruction_set, library, native_library, supports
+from rlgan.native.library import INSTRUCTION_SETS
 from rlgan.native.lstm import lstm_step
 from rlgan.sampling import sample_linear
 from rlgan.types import TokenSpace
-
-INSTRUCTION_SETS = ["portable", "avx2", "avx512"]
+from tests.native_core import require_core, use_path
 
 
 @pytest.fixture(params=INSTRUCTION_SETS)
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """One instruction set, where the machine has it."""
-    monkeypatch.setenv("RLGAN_NATIVE", "1")
-    if native_library() is None:
-        pytest.skip("the native core was not built")
-    monkeypatch.setenv("RLGAN_NATIVE", request.param)
-    try:
-        native_library()
-    except ConfigError:
-        pytest.skip(f"this machine has no {request.param}")
-    assert instruction_set() == request.param
-    return str(request.param)
+    return use_path(request.param, monkeypatch)
+
+
+@pytest.fixture
+def not_built(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where rlgan was installed without a compiler."""
+    monkeypatch.setattr(library, "_built", lambda: None)
+    library._chosen.cache_clear()
+    yield
+    library._chosen.cache_clear()
 
 
 def test_it_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,10 +44,40 @@ def test_it_is_used_for_float32_on_the_cpu_only(kernels: str) -> None:
     assert not supports(torch.zeros(1, device="meta"))
 
 
-def test_an_unknown_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch, kernels: str) -> None:
+@pytest.mark.parametrize("is_built", [True, False])
+def test_an_unknown_instruction_set_is_refused(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, is_built: bool
+) -> None:
+    if not is_built:
+        request.getfixturevalue("not_built")
     monkeypatch.setenv("RLGAN_NATIVE", "sse9")
-    with pytest.raises(ConfigError, match="RLGAN_NATIVE=sse9: not an instruction set"):
+    with pytest.raises(ConfigError, match="RLGAN_NATIVE=sse9: not an instruction set; use 0"):
         native_library()
+
+
+@pytest.mark.parametrize("name", INSTRUCTION_SETS)
+def test_an_instruction_set_of_a_core_that_was_not_built_is_refused(
+    monkeypatch: pytest.MonkeyPatch, not_built: None, name: str
+) -> None:
+    monkeypatch.setenv("RLGAN_NATIVE", name)
+    with pytest.raises(ConfigError, match=f"RLGAN_NATIVE={name}: the native core was not built"):
+        native_library()
+
+
+@pytest.mark.parametrize("setting", ["0", "1", ""])
+def test_without_a_core_torch_is_used(monkeypatch: pytest.MonkeyPatch, not_built: None, setting: str) -> None:
+    monkeypatch.setenv("RLGAN_NATIVE", setting)
+    assert native_library() is None and instruction_set() is None
+
+
+@pytest.mark.parametrize(("setting", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_core_that_was_not_built_can_be_made_a_failure(
+    monkeypatch: pytest.MonkeyPatch, not_built: None, setting: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setenv("RLGAN_NATIVE", "1")
+    monkeypatch.setenv("RLGAN_REQUIRE_NATIVE", setting)
+    with pytest.raises(outcome, match="the native core was not built"):
+        require_core()
 
 
 def layer(num_rows: int, hidden: int, vocab: int) -> tuple[torch.Tensor, ...]:
