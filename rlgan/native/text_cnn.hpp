@@ -20,7 +20,7 @@ RLGAN_INLINE void add_row(Sums& sums, const float* row) {
 RLGAN_INLINE void pool(bool is_mean, Sums& pooled, const Sums& sums) {
     for (int i = 0; i < PARTS; i++) {
         const Vec x = sums.part[i];
-        pooled.part[i] = is_mean ? pooled.part[i] + larger(x, Vec{}) : larger(x, pooled.part[i]);
+        pooled.part[i] = is_mean ? pooled.part[i] + relu(x) : larger(x, pooled.part[i]);
     }
 }
 
@@ -29,7 +29,7 @@ RLGAN_INLINE void write_features(const ConvolutionPart& in, const Sums& pooled, 
     float* out = in.features + row * in.num_features + in.first_feature;
     const float scale = 1.0f / static_cast<float>(in.length - in.window + 1);
     for (int i = 0; i < PARTS; i++) {
-        const Vec max = larger(pooled.part[i] + load(in.bias + i * LANES), Vec{});
+        const Vec max = relu(pooled.part[i] + load(in.bias + i * LANES));
         store_some(out + i * LANES, in.is_mean ? pooled.part[i] * scale : max, in.filters - i * LANES);
     }
 }
@@ -114,7 +114,7 @@ static void highway_rows(const HighwayLayer& layer, const float* features, int64
                 deep_tile(packed + (first - block) * F, Packed{}, panel, PANEL, F, acc);
                 for (int64_t r = 0; r < ROWS && first + r < stop; r++) {
                     const Vec x = load_some(features + (first + r) * F + column, F - column);
-                    const Vec y = x + sigmoid(acc[r][0]) * (larger(acc[r][1], Vec{}) - x);
+                    const Vec y = x + sigmoid(acc[r][0]) * (relu(acc[r][1]) - x);
                     add_exactly(total[first - block + r], lost[first - block + r], output * y);
                 }
             }

@@ -60,7 +60,7 @@ static void max_convolution(const MaxConvolution& in, int64_t begin, int64_t end
                 wide_tile(in.weight + f * depth, RowMajor{depth}, in.embedded + j * in.embedding_size * S + s, S, depth, acc);
                 for (int r = 0; r < HEIGHT; r++)
                     for (int i = 0; i < BREADTH; i++) {
-                        const IntVec wins = j ? acc[r][i] > best[r][i] : IntVec{} - 1;
+                        const IntVec wins = j ? beats(acc[r][i], best[r][i]) : IntVec{} - 1;
                         best[r][i] = wins ? acc[r][i] : best[r][i];
                         place[r][i] = wins ? IntVec{} + static_cast<int32_t>(j) : place[r][i];
                     }
@@ -68,7 +68,7 @@ static void max_convolution(const MaxConvolution& in, int64_t begin, int64_t end
             for (int64_t r = first - f; r < HEIGHT; r++)
                 for (int i = 0; i < BREADTH; i++) {
                     const int64_t at = (f + r) * S + s + i * LANES;
-                    store(in.feature + at, larger(best[r][i] + in.bias[f + r], Vec{}));
+                    store(in.feature + at, relu(best[r][i] + in.bias[f + r]));
                     for (int64_t k = 0; k < LANES; k++) in.place[at + k] = place[r][i][k];
                 }
         }
@@ -90,7 +90,7 @@ static void max_convolution_gradient(const MaxConvolution& in, const float* rows
         float total = 0, *out = grad_weight + f * depth;
         for (int64_t k = 0; k < depth; k++) out[k] = 0;
         for (int64_t b = 0; b < in.sequences; b++) {
-            const float g = in.feature[f * S + b] > 0 ? grad_feature[f * S + b] : 0;
+            const float x = in.feature[f * S + b], g = x > 0 ? grad_feature[f * S + b] : x != x ? x : 0;
             if (g == 0) continue;
             const int64_t at = (b * in.length + in.place[f * S + b]) * E;
             total += g;
@@ -116,7 +116,7 @@ static void highway_forward(const HighwayTraining& in, int64_t begin, int64_t en
             for (int64_t r = first - f; r < HEIGHT; r++)
                 for (int i = 0; i < BREADTH; i++) {
                     const int64_t at = (f + r) * S + s + i * LANES;
-                    const Vec x = load(in.x + at), g = sigmoid(gate[r][i]), t = larger(transform[r][i], Vec{});
+                    const Vec x = load(in.x + at), g = sigmoid(gate[r][i]), t = relu(transform[r][i]);
                     store(in.gate + at, g), store(in.transform + at, t), store(in.y + at, x + g * (t - x));
                 }
         }
@@ -131,7 +131,7 @@ static void highway_gradient_inside(const HighwayTraining& in, const float* grad
         Vec gate_total{}, transform_total{};
         for (int64_t at = f * in.padded; at < (f + 1) * in.padded; at += LANES) {
             const Vec x = load(in.x + at), g = load(in.gate + at), t = load(in.transform + at), dy = load(grad_y + at);
-            const Vec dt = t > Vec{} ? dy * g : Vec{}, dg = dy * (t - x) * g * (1.0f - g);
+            const Vec dt = t <= Vec{} ? Vec{} : dy * g, dg = dy * (t - x) * g * (1.0f - g);
             store(grad_gate + at, dg), store(grad_transform + at, dt);
             gate_total += dg, transform_total += dt;
         }
