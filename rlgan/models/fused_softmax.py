@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from rlgan.native import softmax_layer
 
@@ -26,7 +27,7 @@ def softmax_log_prob_and_entropy(
         hidden_NH: [N, H] float.
         weight_VH: [V, H] float, output matrix.
         bias_V: [V] float.
-        token_N: [N] int64 ids.
+        token_N: [N] int64 or int32 ids.
 
     Returns:
         log_prob_N and entropy_N, both in nats.
@@ -58,6 +59,7 @@ class _FusedSoftmax(torch.autograd.Function):
         return log_prob_N, entropy_N
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_log_prob_N: Tensor | None, grad_entropy_N: Tensor | None) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
         if grad_log_prob_N is None:

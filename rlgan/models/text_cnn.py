@@ -231,12 +231,12 @@ def distinct_rows(rows_NT: Tensor) -> tuple[Tensor, Tensor]:
     Rows are compared by a 64-bit hash, and rows of equal hash by their tokens.
 
     Args:
-        rows_NT: [N, T] int64 ids.
+        rows_NT: [N, T] int64 or int32 ids.
 
     Returns:
         [K] rows that differ from each other, and [N] the place among them of each row's equal.
     """
-    powers_T = torch.full_like(rows_NT[0], 0x1E3779B97F4A7C15).cumprod(dim=0)  # modulo 2**64
+    powers_T = torch.full_like(rows_NT[0], 0x1E3779B97F4A7C15, dtype=torch.int64).cumprod(dim=0)  # modulo 2**64
     _, place_N = (rows_NT * powers_T).sum(dim=1).unique(return_inverse=True)
     row_N = torch.arange(len(rows_NT), device=rows_NT.device)
     first_K = row_N.new_full((int(place_N.max()) + 1,), len(rows_NT)).scatter_reduce_(0, place_N, row_N, "amin")

@@ -5,6 +5,7 @@
 import torch
 from torch import Tensor
 
+from rlgan.native.arguments import checked, checked_ids
 from rlgan.native.library import native_library
 
 
@@ -15,7 +16,7 @@ def lstm_step(
     """The state after one more token.
 
     Args:
-        token_N: [N] int64 ids in [0, V).
+        token_N: [N] int64 or int32 ids in [0, V).
         hidden_NH: [N, H] float.
         cell_NH: [N, H] float.
         embedding_VE: [V, E] float.
@@ -31,13 +32,21 @@ def lstm_step(
     """
     library = native_library()
     assert library is not None
+    (rows, hidden), (vocab, embedding_size) = hidden_NH.shape, embedding_VE.shape
+    token_N = checked_ids("token_N", token_N, rows)
+    checked("hidden_NH", hidden_NH, rows, hidden)
+    checked("cell_NH", cell_NH, rows, hidden)
+    checked("embedding_VE", embedding_VE, vocab, embedding_size)
+    checked("weight_GE", weight_GE, 4 * hidden, embedding_size)
+    checked("weight_GH", weight_GH, 4 * hidden, hidden)
+    checked("bias_G", bias_G, 4 * hidden)
     parameters = [t.contiguous() for t in (embedding_VE, weight_GE, weight_GH, bias_G)]
     inputs = [t.contiguous() for t in (token_N, hidden_NH, cell_NH)]
     new_hidden_NH, new_cell_NH = torch.empty_like(inputs[1]), torch.empty_like(inputs[2])
     outside = library.rlgan_lstm_step(
         torch.get_num_threads(), *(t.data_ptr() for t in parameters), *(t.data_ptr() for t in inputs),
-        len(token_N), *embedding_VE.shape, hidden_NH.shape[1], new_hidden_NH.data_ptr(), new_cell_NH.data_ptr(),
+        rows, vocab, embedding_size, hidden, new_hidden_NH.data_ptr(), new_cell_NH.data_ptr(),
     )  # fmt: skip
     if outside:
-        raise IndexError(f"token_N must be ids in [0, {len(embedding_VE)}); {outside} of {len(token_N)} are not.")
+        raise IndexError(f"token_N must be ids in [0, {vocab}); {outside} of {rows} are not.")
     return new_hidden_NH, new_cell_NH

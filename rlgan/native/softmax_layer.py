@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rlgan.errors import NonFiniteError
+from rlgan.native.arguments import checked, checked_ids
 from rlgan.native.library import native_library
 
 
@@ -39,8 +40,10 @@ def sample(hidden_NH: Tensor, weight_VH: Tensor, bias_V: Tensor, uniform_NK: Ten
     """
     library = native_library()
     assert library is not None
+    rows, hidden, vocab = _check_layer(hidden_NH, weight_VH, bias_V)
+    draws = uniform_NK.shape[-1]
+    checked("uniform_NK", uniform_NK, rows, draws)
     hidden_NH, bias_V, uniform_NK = hidden_NH.contiguous(), bias_V.contiguous(), uniform_NK.contiguous()
-    (rows, hidden), draws, vocab = hidden_NH.shape, uniform_NK.shape[1], len(bias_V)
     token_NK = torch.empty(rows, draws, dtype=torch.int64)
     failed = library.rlgan_sample(
         torch.get_num_threads(), hidden_NH.data_ptr(), weight_VH.data_ptr(), *weight_VH.stride(), bias_V.data_ptr(),
@@ -60,7 +63,7 @@ def log_prob_and_entropy(
         hidden_NH: [N, H] float.
         weight_VH: [V, H] float, in any memory order.
         bias_V: [V] float.
-        token_N: [N] int64 ids.
+        token_N: [N] int64 or int32 ids.
         temperature: divides the logits.
 
     Returns:
@@ -68,12 +71,13 @@ def log_prob_and_entropy(
     """
     library = native_library()
     assert library is not None
-    hidden_NH, bias_V, token_N = hidden_NH.contiguous(), bias_V.contiguous(), token_N.contiguous()
-    rows, hidden = hidden_NH.shape
+    rows, hidden, vocab = _check_layer(hidden_NH, weight_VH, bias_V)
+    token_N = checked_ids("token_N", token_N, rows)
+    hidden_NH, bias_V = hidden_NH.contiguous(), bias_V.contiguous()
     out_3N = torch.empty(3, rows)
     library.rlgan_softmax_forward(
         torch.get_num_threads(), hidden_NH.data_ptr(), weight_VH.data_ptr(), *weight_VH.stride(), bias_V.data_ptr(),
-        token_N.data_ptr(), rows, hidden, len(bias_V), 1.0 / temperature, *(row.data_ptr() for row in out_3N),
+        token_N.data_ptr(), rows, hidden, vocab, 1.0 / temperature, *(row.data_ptr() for row in out_3N),
     )  # fmt: skip
     log_prob_N, entropy_N, log_normaliser_N = out_3N.unbind()
     return log_prob_N, entropy_N, log_normaliser_N
@@ -89,7 +93,7 @@ def gradients(
         hidden_NH: [N, H] float.
         weight_VH: [V, H] float.
         bias_V: [V] float.
-        token_N: [N] int64 ids.
+        token_N: [N] int64 or int32 ids.
         log_normaliser_N: [N] from the forward pass.
         entropy_N: [N] from the forward pass.
         grad_log_prob_N: [N] gradient with respect to log p(token).
@@ -100,13 +104,29 @@ def gradients(
     """
     library = native_library()
     assert library is not None
+    rows, hidden, vocab = _check_layer(hidden_NH, weight_VH, bias_V)
+    token_N = checked_ids("token_N", token_N, rows)
+    checked("log_normaliser_N", log_normaliser_N, rows)
+    checked("entropy_N", entropy_N, rows)
+    checked("grad_log_prob_N", grad_log_prob_N, rows)
+    if grad_entropy_N is not None:
+        checked("grad_entropy_N", grad_entropy_N, rows)
     inputs = [t.contiguous() for t in (hidden_NH, weight_VH, bias_V, token_N, log_normaliser_N, entropy_N)]
     grad_log_prob_N = grad_log_prob_N.contiguous()
     grad_entropy_N = None if grad_entropy_N is None else grad_entropy_N.contiguous()
     outputs = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in inputs[:3]]
     library.rlgan_softmax_backward(
         torch.get_num_threads(), *(t.data_ptr() for t in inputs), grad_log_prob_N.data_ptr(),
-        None if grad_entropy_N is None else grad_entropy_N.data_ptr(), *hidden_NH.shape, len(bias_V),
+        None if grad_entropy_N is None else grad_entropy_N.data_ptr(), rows, hidden, vocab,
         *(t.data_ptr() for t in outputs),
     )  # fmt: skip
     return outputs[0], outputs[1], outputs[2]
+
+
+def _check_layer(hidden_NH: Tensor, weight_VH: Tensor, bias_V: Tensor) -> tuple[int, int, int]:
+    """The sizes N, H and V, once all three agree on them."""
+    (rows, hidden), vocab = hidden_NH.shape, len(bias_V)
+    checked("hidden_NH", hidden_NH, rows, hidden)
+    checked("weight_VH", weight_VH, vocab, hidden)
+    checked("bias_V", bias_V, vocab)
+    return rows, hidden, vocab

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rlgan.native.arguments import checked, checked_ids, checked_windows
 from rlgan.native.library import native_library
 
 
@@ -35,8 +36,8 @@ def features(
     Args:
         embedding_VE: [V, E] float.
         convolutions: weight [f, W * E] and bias [f] of every window.
-        tokens_BT: [B, T] int64 ids.
-        completed_PRBT: [P, R, B, T] int64, or None; entry [p, r, b] begins with the first p + 1 tokens of sequence b.
+        tokens_BT: [B, T] int64 or int32 ids.
+        completed_PRBT: [P, R, B, T] ids, or None; entry [p, r, b] begins with the first p + 1 tokens of sequence b.
         is_mean: whether the ReLUs are averaged over the windows, or their maximum is taken.
 
     Returns:
@@ -49,17 +50,22 @@ def features(
     assert library is not None
     (batch, length), (vocab, width) = tokens_BT.shape, embedding_VE.shape
     rollouts = 0 if completed_PRBT is None else completed_PRBT.shape[1]
-    completed_PRBT = tokens_BT[:0] if completed_PRBT is None else completed_PRBT.contiguous()
-    tokens_BT, embedding_VE = tokens_BT.contiguous(), embedding_VE.contiguous()
+    tokens_BT = checked_ids("tokens_BT", tokens_BT, batch, length)
+    if completed_PRBT is None:
+        completed_PRBT = tokens_BT[:0]
+    else:
+        completed_PRBT = checked_ids("completed_PRBT", completed_PRBT, length - 1, rollouts, batch, length)
+    embedding_VE = checked("embedding_VE", embedding_VE, vocab, width).contiguous()
+    windows = checked_windows(convolutions, width, length)
     weights, biases = ([t.contiguous() for t in parts] for parts in zip(*convolutions, strict=True))
     num_filters = [len(bias) for bias in biases]
     count = len(num_filters)
     out_NF = torch.empty((length - 1) * rollouts * batch + batch, sum(num_filters))
     outside = library.rlgan_features(
         torch.get_num_threads(), embedding_VE.data_ptr(), vocab, width, count,
-        (ctypes.c_int64 * count)(*(weight.shape[1] // width for weight in weights)),
-        (ctypes.c_int64 * count)(*num_filters), pointers(weights), pointers(biases), int(is_mean),
-        tokens_BT.data_ptr(), completed_PRBT.data_ptr(), batch, rollouts, length, out_NF.data_ptr(),
+        (ctypes.c_int64 * count)(*windows), (ctypes.c_int64 * count)(*num_filters), pointers(weights),
+        pointers(biases), int(is_mean), tokens_BT.data_ptr(), completed_PRBT.data_ptr(), batch, rollouts, length,
+        out_NF.data_ptr(),
     )  # fmt: skip
     if outside:
         raise IndexError(f"tokens must be ids in [0, {vocab}); {outside} are not.")
@@ -82,8 +88,13 @@ def highway_logits(
     """
     library = native_library()
     assert library is not None
-    maps = [t.contiguous() for t in (*gate, *transform, output[0])]
-    features_NF = features_NF.contiguous()
+    rows, width = features_NF.shape
+    for name, (weight_FF, bias_F) in (("gate", gate), ("transform", transform)):
+        checked(f"weight of the {name}", weight_FF, width, width)
+        checked(f"bias of the {name}", bias_F, width)
+    output_F = checked("weight of the output", output[0].flatten(), width)
+    maps = [t.contiguous() for t in (*gate, *transform, output_F)]
+    features_NF = checked("features_NF", features_NF, rows, width).contiguous()
     logit_N = torch.empty(len(features_NF))
     library.rlgan_highway(
         torch.get_num_threads(), features_NF.data_ptr(), *features_NF.shape, *(t.data_ptr() for t in maps),

@@ -204,3 +204,20 @@ def test_windows_of_few_filters_are_trained_by_torch(kernels: str) -> None:
     net = TextCNN(TokenSpace(50, 9), config, torch.Generator().manual_seed(0))
     net(torch.zeros(2, 9, dtype=torch.int64)).sum().backward()
     assert net.convolutions[0].weight.grad is not None
+
+
+def test_a_second_derivative_is_refused(kernels: str) -> None:
+    """The core's gradients carry none: without the refusal it would silently be that of torch's part alone."""
+    net = TextCNN(TokenSpace(50, 9), TextCNNConfig(dropout=0.0), torch.Generator().manual_seed(0))
+    hidden_NH, weight_VH, bias_V, token_N = layer(5, 7, 13)
+    losses = (
+        (net.embedding.weight, torch.sigmoid(net(torch.zeros(2, 9, dtype=torch.int64))).sum()),
+        (
+            hidden_NH.requires_grad_(),
+            softmax_log_prob_and_entropy(hidden_NH, weight_VH, bias_V, token_N)[0].exp().sum(),
+        ),
+    )
+    for leaf, loss in losses:
+        (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            gradient.sum().backward()
