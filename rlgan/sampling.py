@@ -5,6 +5,7 @@
 import torch
 from torch import Tensor
 
+from rlgan.errors import NonFiniteError
 from rlgan.native import softmax_layer
 
 _BLOCK = 128  # of the native core too (native/layers.hpp): both sum up in the same two levels
@@ -19,7 +20,8 @@ def inverse_cdf_sample(logits_NV: Tensor, uniform_NK: Tensor) -> Tensor:
 
     Every row is shifted by its own maximum, so that logits of any spread are safe, and the cumulative sum runs in two
     levels (blocks of 128 tokens, then inside one block), which is several times cheaper than one over V. A token of
-    probability 0 is never drawn. The resolution is that of float32 uniforms, 2**-24.
+    probability 0 is never drawn. The resolution is that of float32 uniforms, 2**-24. A row without a distribution (NaN,
+    or -inf everywhere) is a `NonFiniteError`.
 
     Args:
         logits_NV: [N, V] float, unnormalised log-probabilities in nats. -inf forbids a token.
@@ -41,6 +43,20 @@ def inverse_cdf_sample(logits_NV: Tensor, uniform_NK: Tensor) -> Tensor:
     return _sample_in_place(weight_NV, vocab_size, uniform_NK)
 
 
+def rows_at_once(chunk_logits: int, vocab_size: int, device: torch.device) -> int:
+    """How many rows' logits are held at once.
+
+    Args:
+        chunk_logits: logits at once on a CPU.
+        vocab_size: V.
+        device: where they are held.
+
+    Returns:
+        At least 1.
+    """
+    return max(1, chunk_logits * (1 if device.type == "cpu" else _ACCELERATOR_CHUNKS) // vocab_size)
+
+
 def _padded(vocab_size: int) -> int:
     """V, rounded up to whole blocks where there are several."""
     return vocab_size if vocab_size <= 2 * _BLOCK else -(-vocab_size // _BLOCK) * _BLOCK
@@ -51,13 +67,24 @@ def _sample_in_place(logits_NV: Tensor, vocab_size: int, uniform_NK: Tensor) -> 
     used_NV = logits_NV[:, :vocab_size]
     used_NV.sub_(used_NV.amax(dim=1, keepdim=True)).exp_()
     if logits_NV.shape[1] <= 2 * _BLOCK:
-        return _first_above(logits_NV.cumsum(dim=1), uniform_NK)[0]
+        return _first_above(_checked(logits_NV.cumsum(dim=1)), uniform_NK)[0]
     weight_NGW = logits_NV.view(len(logits_NV), -1, _BLOCK)
-    block_NK, rest_NK = _first_above(weight_NGW.sum(dim=2).cumsum(dim=1), uniform_NK)
+    block_NK, rest_NK = _first_above(_checked(weight_NGW.sum(dim=2).cumsum(dim=1)), uniform_NK)
     inside_NKW = weight_NGW.gather(1, block_NK.unsqueeze(2).expand(-1, -1, _BLOCK)).cumsum(dim=2)
     inside_NKW = inside_NKW.flatten(0, 1)
     token_NK = _first_above(inside_NKW, rest_NK.reshape(-1, 1))[0].view_as(block_NK)
     return block_NK * _BLOCK + token_NK
+
+
+def _checked(cumulative_NV: Tensor) -> Tensor:
+    """The same cumulative weights, once every row is known to have a total; the largest weight of such a row is 1."""
+    has_total_N = cumulative_NV[:, -1] > 0
+    if not bool(has_total_N.all()):
+        failed = len(has_total_N) - int(has_total_N.sum())
+        raise NonFiniteError(
+            f"{failed} of {len(has_total_N)} next-token distributions are NaN or empty; check the weights."
+        )
+    return cumulative_NV
 
 
 def _first_above(cumulative_NV: Tensor, uniform_NK: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,7 +109,8 @@ def sample_linear(
 ) -> Tensor:
     """`inverse_cdf_sample` of the logits (hidden W^T + b) / temperature, which are held for a few rows at a time.
 
-    The native core draws the same tokens from the same uniforms, but for one within rounding of a step of the CDF.
+    The native core draws the same tokens from the same uniforms, but for one within rounding of a step of the CDF. A
+    row without a distribution is a `NonFiniteError` on both paths.
 
     Args:
         hidden_NH: [N, H] float.
@@ -94,11 +122,19 @@ def sample_linear(
 
     Returns:
         [N, K] int64 tokens.
+
+    Raises:
+        ValueError: if the sizes do not agree.
     """
+    (num_rows, hidden_size), vocab_size = hidden_NH.shape, len(bias_V)
+    if weight_VH.shape != (vocab_size, hidden_size) or len(uniform_NK) != num_rows:
+        raise ValueError(
+            f"hidden [N, H], weight [V, H], bias [V] and uniform [N, K] must agree; got {list(hidden_NH.shape)}, "
+            f"{list(weight_VH.shape)}, {list(bias_V.shape)} and {list(uniform_NK.shape)}."
+        )
     if softmax_layer.supports(hidden_NH, weight_VH, bias_V, uniform_NK):
         return softmax_layer.sample(hidden_NH, weight_VH, bias_V, uniform_NK, temperature)
-    vocab_size = len(bias_V)
-    rows = max(1, chunk_logits * (1 if hidden_NH.device.type == "cpu" else _ACCELERATOR_CHUNKS) // vocab_size)
+    rows = rows_at_once(chunk_logits, vocab_size, hidden_NH.device)
     # one buffer for all chunks: fresh memory of this size costs several times the arithmetic on a CPU
     buffer_CV = hidden_NH.new_zeros(min(rows, len(hidden_NH)), _padded(vocab_size))
     drawn = []

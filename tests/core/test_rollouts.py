@@ -185,6 +185,30 @@ def test_temperature_must_be_positive(temperature: float) -> None:
         sample_sequences(chain(), TokenSpace(3, 1), torch.rand(1, 1), temperature)
 
 
+@pytest.mark.parametrize(("device", "rows"), [("cpu", [10] * 100), ("meta", [1000])])
+def test_an_accelerator_is_given_more_rows_at_once(
+    device: str, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The meta device stands for a GPU: it computes shapes and draws nothing."""
+    seen: list[int] = []
+
+    def draw(logits_NV: Tensor, uniform_NK: Tensor) -> Tensor:
+        seen.append(len(logits_NV))
+        return uniform_NK.long()
+
+    class Flat(MarkovPolicy):
+        def initial_state(self, num_rows: int) -> tuple[Tensor, ...]:
+            return (torch.zeros(num_rows, 3, device=device),)
+
+        def state_logits(self, state_N: tuple[Tensor, ...]) -> Tensor:
+            return state_N[0]
+
+    monkeypatch.setattr("rlgan.rollouts.inverse_cdf_sample", draw)
+    policy = Flat(chain().transition_VV)
+    sample_sequences(policy, TokenSpace(3, 1), torch.zeros(1000, 1, device=device), chunk_logits=30)
+    assert seen == rows
+
+
 def test_at_least_one_rollout() -> None:
     with pytest.raises(ValueError, match="num_rollouts must be at least 1"):
         MonteCarloRollouts(TokenSpace(3, 4), 0)
