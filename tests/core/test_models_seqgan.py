@@ -2,6 +2,9 @@
 
 # B sequences, T positions, V vocabulary
 
+import importlib
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +14,7 @@ from rlgan import rewards
 from rlgan.discriminators import TextCNNDiscriminator, TextCNNDiscriminatorConfig
 from rlgan.models import Dropout, RecurrentConfig, RecurrentGenerator, TextCNN, TextCNNConfig
 from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
-from rlgan.models.text_cnn import distinct_rows
+from rlgan.models.text_cnn import Highway, distinct_rows
 from rlgan.types import TokenSpace
 
 SPACE = TokenSpace(13, 6, start_id=3)
@@ -228,3 +231,27 @@ def test_rows_of_one_hash_are_told_apart() -> None:
 def test_an_id_outside_the_vocabulary_is_refused() -> None:
     with pytest.raises(IndexError):
         discriminator().reward(torch.full((1, 6), 13))
+
+
+@pytest.mark.parametrize("has_gradient", [False, True])
+def test_discriminator_is_exact_at_the_papers_size(
+    has_gradient: bool, both_paths: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against conv2d in double precision: 1e-5 of each logit, or of 1 where it is smaller.
+
+    Element by element it cannot be asked for near 0, where a logit is the difference of sums that are far larger.
+    """
+    benchmarks = Path(__file__).parents[2] / "benchmarks"
+    if not benchmarks.is_dir():
+        pytest.skip("benchmarks/ is not here: the package was installed alone")
+    monkeypatch.syspath_prepend(str(benchmarks))
+    naive = importlib.import_module("naive")
+    random = torch.Generator().manual_seed(2)  # logits of -12.6 to -0.02
+    net = TextCNNDiscriminator(TokenSpace(5000, 20), TextCNNDiscriminatorConfig(), random).eval()
+    tokens_BT = torch.randint(5000, (100, 20), generator=random)
+    with torch.set_grad_enabled(has_gradient):
+        logit_B = net(tokens_BT).detach().double()
+    assert net.net.output.in_features == 1720 and isinstance(net.net.highway, Highway)
+    with torch.no_grad():
+        exact_B = naive.logits(net.double(), tokens_BT)
+    assert float(((logit_B - exact_B) / exact_B.abs().clamp_min(1)).abs().max()) < 1e-5
