@@ -18,9 +18,10 @@ RLGAN_INLINE void block_logits(const SoftmaxLayer& layer, const float* packed_ro
     }
 }
 
+// A shift for block_sum, which meets every NaN again: this need not keep them.
 RLGAN_INLINE float block_largest(const float* logits) {
     Vec most = load(logits);
-    for (int64_t j = LANES; j < BLOCK; j += LANES) most = larger(load(logits + j), most);
+    for (int64_t j = LANES; j < BLOCK; j += LANES) most = larger_number(load(logits + j), most);
     return largest(most);
 }
 
@@ -34,6 +35,13 @@ RLGAN_INLINE float block_sum(const float* logits, float shift, float* weighted) 
     }
     if (weighted) *weighted = sum(total_logits);
     return sum(total);
+}
+
+// The sum over a block whose largest number is -inf: 0, or NaN if there is one. Not inlined: it is rare.
+__attribute__((noinline)) static float empty_sum(const float* logits) {
+    for (int64_t j = 0; j < BLOCK; j++)
+        if (logits[j] != logits[j]) return logits[j];
+    return 0;
 }
 
 // Index of the first cumulative weight above u * total, and where in that step it is.
@@ -86,7 +94,7 @@ static int64_t sample_rows(const SoftmaxLayer& layer, const float* hidden, int64
             for (int64_t r = 0; r < count; r++) {
                 const float most = block_largest(logits + r * BLOCK);
                 shift[r * blocks + g] = most;
-                weight[r * blocks + g] = most == -INFINITY ? 0 : block_sum(logits + r * BLOCK, most, nullptr);
+                weight[r * blocks + g] = most == -INFINITY ? empty_sum(logits + r * BLOCK) : block_sum(logits + r * BLOCK, most, nullptr);
             }
         }
         for (int64_t r = 0; r < count; r++) {
@@ -131,7 +139,10 @@ static void log_prob_rows(const SoftmaxLayer& layer, const float* hidden, int64_
                 const int64_t place = token[first + r] - g * BLOCK;
                 if (place >= 0 && place < BLOCK) chosen[r] = row[place];
                 const float here = block_largest(row);
-                if (here == -INFINITY) continue;
+                if (here == -INFINITY) {
+                    total[r] += empty_sum(row);
+                    continue;
+                }
                 if (!(here <= most[r])) {
                     const double scale = exp(static_cast<double>(most[r]) - here);
                     most[r] = here, total[r] *= scale, weighted[r] *= scale;
