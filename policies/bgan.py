@@ -189,8 +189,6 @@ class BGAN(AdversarialAlgorithm):
     def _round(self, index: int) -> dict[str, float]:
         """One round of Algorithm 1: D first, so that the draws of G's step are scored by a D that knows this G.
 
-        With both steps from the same weights the two nets circle each other, and nothing is learned in a minute.
-
         Args:
             index: of the round.
 

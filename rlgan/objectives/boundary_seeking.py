@@ -45,7 +45,7 @@ def importance_weighted_loss(log_prob_NM: Tensor, score_NM: Tensor, control_vari
 
     Reduction: weighted sum over M, mean over N. log g is the sum over all pixels or characters: one weight per sample.
     `control_variate` takes 1/M from every weight. That changes no expectation, since E[grad log g] = 0, and removes the
-    gradient noise that equal weights would leave: without it training on images of hundreds of pixels is much slower.
+    gradient noise that equal weights would leave, which grows with the number of pixels.
 
     Args:
         log_prob_NM: [N, M] log g(x|z), nats, with gradient.
