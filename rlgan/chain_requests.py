@@ -191,7 +191,7 @@ class ChainRequest:
 
 
 CHAINS_PER_SHARD = 16
-"""Chains that advance in one batch: fixed, so that rounding does not depend on the number of workers."""
+"""Chains that advance in one batch, always: rounding depends on the size of a batch, and a normalised step magnifies it."""
 
 
 def shards_of(num_chains: int) -> list[range]:
@@ -201,7 +201,7 @@ def shards_of(num_chains: int) -> list[range]:
         num_chains: in all.
 
     Returns:
-        16 at a time.
+        16 at a time; the last may have fewer.
     """
     return [range(start, min(start + CHAINS_PER_SHARD, num_chains)) for start in range(0, num_chains, CHAINS_PER_SHARD)]
 
@@ -213,19 +213,23 @@ def run_chains(
     request: ChainRequest,
     chain_numbers: Sequence[int],
 ) -> ChainRecord:
-    """Some of the chains of a request; together they are the same whoever runs which.
+    """A shard of the chains of a request; chain n is the same bit for bit, whoever runs it and whatever their number.
+
+    A shard of fewer than 16 is filled with the chains that come next, whose record is thrown away.
 
     Args:
         model: one of the five.
         nets: trained, in evaluation mode, without gradients of their own.
         state_shape: of one state.
         request: what is asked.
-        chain_numbers: which chains.
+        chain_numbers: which chains, one of `shards_of`.
 
     Returns:
         Their record.
     """
-    condition = None if request.condition is None else request.condition.build(nets, chain_numbers)
+    next_number = max(chain_numbers) + 1
+    numbers = [*chain_numbers, *range(next_number, next_number + CHAINS_PER_SHARD - len(chain_numbers))]
+    condition = None if request.condition is None else request.condition.build(nets, numbers)
     chain = Chain(model.generate(nets), model.prior(nets), condition, request.rule)
-    start_N = start_states(state_shape, chain_numbers, request.seed)
-    return chain.run(start_N, chain_numbers, request.num_steps, request.seed, request.record_at)
+    start_N = start_states(state_shape, numbers, request.seed)
+    return chain.run(start_N, numbers, request.num_steps, request.seed, request.record_at).first(len(chain_numbers))

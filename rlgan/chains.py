@@ -103,12 +103,28 @@ class ChainRecord:
             acceptance_N=torch.cat([shard.acceptance_N for shard in shards]),
         )
 
+    def first(self, num_chains: int) -> "ChainRecord":
+        """The record of some of the chains.
+
+        Args:
+            num_chains: how many, from the first on.
+
+        Returns:
+            Theirs.
+        """
+        return ChainRecord(
+            image_TNCHW=self.image_TNCHW[:, :num_chains],
+            log_condition_TN=self.log_condition_TN[:, :num_chains],
+            state_N=self.state_N[:num_chains],
+            acceptance_N=self.acceptance_N[:num_chains],
+        )
+
 
 class Chain:
     """A generator, a prior, a condition and a rule: many chains that advance in one batch.
 
     Example:
-        `Chain(generator, EncodedPrior(encoder), ClassCondition(classifier, label_N), PlugAndPlayRule(0.1, 1.0, 0.1))`
+        `Chain(generator, EncodedPrior(encoder.code), LabelCondition(encoder, label_N), PlugAndPlayRule(0.1, 1.0, 0.1))`
 
     Attributes:
         generator: [N, ...] states -> [N, C, H, W] images; differentiable.

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlgan.chain_requests import ChainConfig, ChainRequest, LabelRequest, UnitRequest, run_chains, shards_of
-from rlgan.chains import ChainRecord
+from rlgan.chains import ChainRecord, StepRule
 from rlgan.image_types import ImageSpace, LabelledImageSpace
 from rlgan.models.code_nets import CodeEncoder, CodeEncoderConfig, CodeNetsConfig
 from rlgan.plug_and_play import MODELS, model_named, nets_of
@@ -89,15 +89,20 @@ def test_the_prior_of_a_joint_model_is_encoder_after_generator() -> None:
     assert torch.allclose(direction, nets["encoder"].code(image) - state)
 
 
-def test_shards_together_are_all_chains_whoever_runs_them() -> None:
+@pytest.mark.parametrize("rule", [PlugAndPlayRule(0.1, 1.0, 0.1), ReleasedRule(1e-5, 1.0, 1e-17, step_size=1.0)])
+def test_a_chain_is_the_same_bit_for_bit_whatever_their_number(rule: StepRule) -> None:
+    """Also where the last shard is not full, and with the released step, which magnifies any rounding."""
     nets, model = nets_for("noiseless_joint"), model_named("noiseless_joint")
-    request = ChainRequest(LabelRequest((2, 0)), PlugAndPlayRule(0.1, 1.0, 0.1), 3, seed=4, record_at=(0, 3))
-    whole = [run_chains(model, nets, (5,), request, numbers) for numbers in shards_of(20)]
-    assert [len(part.state_N) for part in whole] == [16, 4]
-    more = [run_chains(model, nets, (5,), request, numbers) for numbers in shards_of(40)]
-    one, other = ChainRecord.join(whole), ChainRecord.join(more)
-    assert torch.equal(one.image_TNCHW[:, :16], other.image_TNCHW[:, :16])
-    assert torch.allclose(one.image_TNCHW, other.image_TNCHW[:, :20], atol=1e-5)
+    request = ChainRequest(LabelRequest((2, 0)), rule, 40, seed=4, record_at=(0, 40))
+
+    def record(num_chains: int) -> ChainRecord:
+        return ChainRecord.join([run_chains(model, nets, (5,), request, numbers) for numbers in shards_of(num_chains)])
+
+    most = record(40)
+    for num_chains in (1, 3, 16, 17, 20):
+        for name, value in vars(record(num_chains)).items():
+            assert torch.equal(value, getattr(most.first(num_chains), name)), (num_chains, name)
+    assert len(record(20).state_N) == 20
 
 
 def test_requests_build_the_condition_of_their_chains() -> None:
