@@ -10,11 +10,11 @@ from torch import nn
 from rlgan.chain_requests import ChainConfig, ChainRequest, run_chains, shards_of
 from rlgan.chains import ChainRecord
 from rlgan.checkpoint import load_module
-from rlgan.errors import CheckpointError, NonFiniteError
+from rlgan.errors import CheckpointError, ConfigError, NonFiniteError
 from rlgan.image_types import LabelledImageSpace
 from rlgan.launch.generator import checkpoint_at
 from rlgan.models.code_nets import CodeNetsConfig
-from rlgan.plug_and_play import PlugAndPlayModel, model_named, nets_of
+from rlgan.plug_and_play import PlugAndPlayModel, model_named, nets_of, planned_rounds, rounds_done
 from rlgan.seeding import torch_generator
 from rlgan.settings import filled
 
@@ -34,6 +34,8 @@ class ChainModel:
         label_names: in order.
         chain: how the run's own chains move.
         training: the run's hyper-parameters, as its config.yaml has them.
+        path: where it was opened.
+        done: rounds that each net has learned for.
     """
 
     model: PlugAndPlayModel
@@ -43,6 +45,30 @@ class ChainModel:
     label_names: list[str]
     chain: ChainConfig
     training: dict[str, Any]
+    path: Path
+    done: dict[str, int]
+
+    def require_trained(self, request: ChainRequest) -> None:
+        """Refuse chains that would be led by the random weights of a net that has not learned yet.
+
+        Args:
+            request: what is asked.
+
+        Raises:
+            ConfigError: naming the net, and what to do.
+        """
+        condition = () if request.condition is None else request.condition.needs
+        for net in (*self.model.needs, *condition):
+            if self.done[net]:
+                continue
+            num_rounds = planned_rounds(self.model, self.training)[net]
+            if num_rounds:
+                advice = f"Its {num_rounds} rounds come later: finish the run, or take a later checkpoint."
+            else:
+                advice = (
+                    f"The run has --{net}-rounds 0: go on with `rlgan train ppgn --resume` and more, or train anew."
+                )
+            raise ConfigError(f"{self.path}: these chains need the {net}, which has not learned yet. {advice}")
 
     def run(self, request: ChainRequest, num_chains: int) -> ChainRecord:
         """Chains in this process.
@@ -57,6 +83,7 @@ class ChainModel:
         Raises:
             NonFiniteError: if a chain has left the finite numbers.
         """
+        self.require_trained(request)
         shape = self.model.state_shape(self.space, self.sizes.encoder.code_size)
         shards = [run_chains(self.model, self.nets, shape, request, numbers) for numbers in shards_of(num_chains)]
         record = ChainRecord.join(shards)
@@ -87,10 +114,11 @@ def load_chain_model(path: Path) -> ChainModel:
         chain = filled(ChainConfig, training["chain"], "training.chain")
         builds = nets_of(model, sizes, space)
         weights = {name: checkpoint.tensors[f"published_{name}"] for name in builds}
+        done = rounds_done(planned_rounds(model, training), checkpoint.step)
     except (KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path}: holds no chain of images ({error!r:.80}). Is it a PPGN run?") from None
     nets = {}
     for name, build in builds.items():
         nets[name] = build(torch_generator(0, "replaced by the weights")).eval().requires_grad_(False)
         load_module(nets[name], dict(weights[name]), name)
-    return ChainModel(model, nets, sizes, space, names, chain, training)
+    return ChainModel(model, nets, sizes, space, names, chain, training, path, done)

@@ -22,7 +22,7 @@ def check_resume(checkpoint: Checkpoint, run: RunConfig) -> list[str]:
         One line for every other setting of training that has changed; those take effect.
     """
     now = {"training": run.training.model_dump(mode="json"), "data": run.data.model_dump(mode="json")}
-    fixed = [f"training.{name}" for name in run.algorithm_class.fixed_on_resume]
+    fixed = [f"training.{name}" for name in run.algorithm_class.settings_fixed_on_resume(run.training)]
     fixed += [f"data.{name}" for name in run.algorithm_class.fixed_data]
     must_match: dict[str, Any] = {"system": run.system}
     for path in sorted(fixed):

@@ -86,7 +86,8 @@ def request_of(options: SampleChainOptions, model: ChainModel) -> ChainRequest:
         The request.
 
     Raises:
-        ConfigError: if the chain would be without noise for more steps than it has.
+        ConfigError: if the chain would be without noise for more steps than it has, or needs a net that has not
+            learned yet.
     """
     names = ("steps", "quiet_steps", "eps1", "eps2", "eps3", "rule", "released_step_size")
     changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
@@ -94,7 +95,10 @@ def request_of(options: SampleChainOptions, model: ChainModel) -> ChainRequest:
     if chain.quiet_steps > chain.steps:
         raise ConfigError(f"--quiet-steps {chain.quiet_steps}: the chain has only {chain.steps} steps.")
     record_at = recorded_steps(chain.steps, options.frames)
-    return ChainRequest(condition_of(options, model), chain.rule_for(model.model), chain.steps, options.seed, record_at)
+    condition, rule = condition_of(options, model), chain.rule_for(model.model)
+    request = ChainRequest(condition, rule, chain.steps, options.seed, record_at)
+    model.require_trained(request)
+    return request
 
 
 def runner_of(options: SampleChainOptions, model: ChainModel) -> Callable[[ChainRequest, int], ChainRecord]:

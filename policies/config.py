@@ -71,6 +71,19 @@ class AdversarialConfig(TunableConfig):
         self._dont_auto_sync_env_runner_states = True
         self.framework_str = "torch"
 
+    @classmethod
+    def settings_fixed_on_resume(cls, settings: BaseModel) -> tuple[str, ...]:
+        """What a run with these settings keeps for good.
+
+        Args:
+            settings: its hyper-parameters.
+
+        Returns:
+            Names, with dots for nested ones.
+        """
+        del settings
+        return cls.fixed_on_resume
+
     def training(self, **changes: Any) -> "AdversarialConfig":
         """Change hyper-parameters.
 

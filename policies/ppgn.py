@@ -17,6 +17,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import ray
+from pydantic import BaseModel
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from torch import nn
 
@@ -28,7 +29,7 @@ from rlgan.data.image_source import load_image_source
 from rlgan.errors import ConfigError, DataError
 from rlgan.image_types import ImageSource, LabelledImageSpace
 from rlgan.models.image_nets import DownConvolutions
-from rlgan.plug_and_play import CAPTIONER, CLASSIFIER, DENOISER, ENCODER, GENERATOR, BuildNet, nets_of
+from rlgan.plug_and_play import CAPTIONER, CLASSIFIER, DENOISER, ENCODER, GENERATOR, BuildNet, nets_of, planned_rounds
 from rlgan.policies.algorithm import AdversarialAlgorithm
 from rlgan.policies.broadcast import StateDict
 from rlgan.policies.calls import on_learners
@@ -57,6 +58,19 @@ class PPGNConfig(AdversarialConfig):
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or PPGN)
+
+    @classmethod
+    def settings_fixed_on_resume(cls, settings: BaseModel) -> tuple[str, ...]:
+        """The classifier's rounds too where others come after them: they say where those begin.
+
+        Args:
+            settings: the hyper-parameters of the run.
+
+        Returns:
+            Names, with dots for nested ones.
+        """
+        assert isinstance(settings, PPGNHyperparameters)
+        return (*cls.fixed_on_resume, *(("classifier_rounds",) if settings.captioner_rounds else ()))
 
     def load_source(self) -> ImageSource:
         """Read the images and their labels.
@@ -162,14 +176,15 @@ class PPGN(AdversarialAlgorithm):
             In order.
         """
         config: PPGNHyperparameters = self.config.hyperparameters
-        model = config.plug_and_play
-        return [
-            Phase("encoder", config.encoder_rounds, self._encoder_round),
-            Phase("generator", config.rounds if model.has_generator else 0, self._generator_round),
-            Phase("denoiser", config.denoiser_rounds if model.has_denoiser else 0, self._denoiser_round),
-            Phase("classifier", config.classifier_rounds, self._classifier_round),
-            Phase("captioner", config.captioner_rounds, self._captioner_round),
-        ]
+        rounds = {
+            ENCODER: self._encoder_round,
+            GENERATOR: self._generator_round,
+            DENOISER: self._denoiser_round,
+            CLASSIFIER: self._classifier_round,
+            CAPTIONER: self._captioner_round,
+        }
+        planned = planned_rounds(config.plug_and_play, dict(config))
+        return [Phase(net, num_rounds, rounds[net]) for net, num_rounds in planned.items()]
 
     def send_data(self) -> None:
         """The real images and labels, once, to the learners."""

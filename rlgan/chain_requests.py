@@ -61,6 +61,11 @@ class ChainConfig(BaseModel):
 class ConditionRequest(Protocol):
     """How a condition is asked for across processes: plain values, made into a `Condition` where the nets are."""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The nets that it asks."""
+        ...
+
     def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
         """The condition of these chains."""
         ...
@@ -82,6 +87,11 @@ class LabelRequest:
     labels: tuple[int, ...]
     classifier: str = ENCODER
     log_probability_of: LogProbability = label_log_probability
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The classifier."""
+        return (self.classifier,)
 
     def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
         """See `LabelCondition`."""
@@ -108,6 +118,11 @@ class UnitRequest:
     row: int = 0
     column: int = 0
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The encoder."""
+        return (ENCODER,)
+
     def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
         """See `UnitCondition`."""
         encoder, name = nets[ENCODER], self.layer
@@ -128,6 +143,11 @@ class CaptionRequest:
     """
 
     captions: tuple[tuple[int, ...], ...]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The captioner."""
+        return (CAPTIONER,)
 
     def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
         """See `CaptionCondition`."""
@@ -153,6 +173,11 @@ class ContextRequest:
     is_known_HW: Tensor
     context_sd: float
     label: LabelRequest | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The classifier of the label, if there is one."""
+        return () if self.label is None else self.label.needs
 
     def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
         """See `ContextCondition`."""
@@ -191,7 +216,7 @@ class ChainRequest:
 
 
 CHAINS_PER_SHARD = 16
-"""Chains that advance in one batch, always: rounding depends on the size of a batch, and a normalised step magnifies it."""
+"""Chains that advance in one batch, always: rounding depends on its size, and a normalised step magnifies that."""
 
 
 def shards_of(num_chains: int) -> list[range]:

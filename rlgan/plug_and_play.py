@@ -13,7 +13,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,13 +44,21 @@ class PlugAndPlayModel:
         has_generator: whether the state is a code; otherwise it is the image.
         has_denoiser: whether a denoising autoencoder is trained apart.
         has_noise: whether the generator is trained with noise, and on the code.
+        prior_net: which net the prior asks; None where it asks none.
         multipliers: eps1, eps2, eps3 that rlgan's results were made with.
     """
 
     has_generator: ClassVar[bool] = True
     has_denoiser: ClassVar[bool] = False
     has_noise: ClassVar[bool] = False
+    prior_net: ClassVar[str | None] = None
     multipliers: ClassVar[tuple[float, float, float]]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The nets of every chain, whatever its condition."""
+        generator = (GENERATOR,) if self.has_generator else ()
+        return generator if self.prior_net is None else (*generator, self.prior_net)
 
     def prior(self, nets: Nets) -> Prior:
         """What pulls the chain to the data.
@@ -91,6 +99,7 @@ class PlugAndPlayModel:
 class NoiselessJoint(PlugAndPlayModel):
     """Noiseless Joint PPGN-h."""
 
+    prior_net = ENCODER
     multipliers = (0.2, 0.5, 0.3)
 
     def prior(self, nets: Nets) -> Prior:
@@ -122,6 +131,7 @@ class PPGNh(PlugAndPlayModel):
     """PPGN-h."""
 
     has_denoiser = True
+    prior_net = DENOISER
     multipliers = (0.5, 0.4, 0.5)
 
     def prior(self, nets: Nets) -> Prior:
@@ -134,6 +144,7 @@ class PPGNx(PlugAndPlayModel):
 
     has_generator = False
     has_denoiser = True
+    prior_net = DENOISER
     multipliers = (0.5, 0.1, 0.25)
 
     def prior(self, nets: Nets) -> Prior:
@@ -175,6 +186,42 @@ def model_named(name: str) -> PlugAndPlayModel:
         The model.
     """
     return MODELS[name]()
+
+
+def planned_rounds(model: PlugAndPlayModel, training: Mapping[str, Any]) -> dict[str, int]:
+    """How long each net learns; one after the other, so that the order counts.
+
+    Args:
+        model: one of the five.
+        training: hyper-parameters by name.
+
+    Returns:
+        Rounds by net; the discriminator learns with the generator.
+    """
+    return {
+        ENCODER: training["encoder_rounds"],
+        GENERATOR: training["rounds"] if model.has_generator else 0,
+        DENOISER: training["denoiser_rounds"] if model.has_denoiser else 0,
+        CLASSIFIER: training["classifier_rounds"],
+        CAPTIONER: training.get("captioner_rounds", 0),  # none in a run of before there were captions
+    }
+
+
+def rounds_done(planned: Mapping[str, int], step: int) -> dict[str, int]:
+    """How long each net has learned.
+
+    Args:
+        planned: see `planned_rounds`.
+        step: rounds of a run, of all nets together.
+
+    Returns:
+        Rounds by net.
+    """
+    done = {}
+    for net, num_rounds in planned.items():
+        done[net] = min(num_rounds, step)
+        step -= done[net]
+    return done
 
 
 def nets_of(model: PlugAndPlayModel, config: CodeNetsConfig, space: LabelledImageSpace) -> dict[str, BuildNet]:

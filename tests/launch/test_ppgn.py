@@ -199,6 +199,87 @@ def test_mistakes_in_captions_are_one_line(words, message, scenes_run, tmp_path,
     assert said.code == 2 and message in said.err and len(said.err.splitlines()) == 1, said.err
 
 
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory, local_ray) -> Path:
+    """The checkpoints of a run on scenes after every round: encoder, generator 2, denoiser, classifier, captioner."""
+    from rlgan.launch.main import main
+
+    path, words = tmp_path_factory.mktemp("unfinished") / "run", ["--scenes", "120", "--captioner-rounds", "1"]
+    words += ["--nets.captioner.hidden-size", "4", "--eval-samples", "8", "--checkpoint-every", "1"]
+    words += ["--keep-checkpoints", "20", "--model", "ppgn_h"]
+    assert main(["train", "ppgn", "--run-dir", str(path), *TINY, *words]) == 0
+    return path / "checkpoints"
+
+
+@pytest.mark.parametrize(
+    ("step", "words", "net"),
+    [
+        (1, [], "generator"),
+        (3, [], "denoiser"),
+        (3, ["--num-env-runners", "2"], "denoiser"),
+        (4, [], None),
+        (4, ["--condition-net", "classifier"], "classifier"),
+        (4, ["--unit", "hidden:1"], None),
+        (5, ["--condition-net", "classifier"], None),
+        (5, ["--caption", "a one left of a one"], "captioner"),
+        (6, ["--caption", "a one left of a one"], None),
+    ],
+)
+def test_a_net_that_has_not_learned_yet_leads_no_chain(step, words, net, unfinished, tmp_path, rlgan):
+    checkpoint = unfinished / f"step-{step:06d}"
+    said = rlgan("sample", checkpoint, *words, "--chains", 1, "--strip", tmp_path / "a.png")
+    if net is None:
+        assert said.code == 0, said.err
+    else:
+        assert said.code == 2 and len(said.err.splitlines()) == 1, said.err
+        assert f"{checkpoint}: these chains need the {net}, which has not learned yet. Its " in said.err
+        assert "finish the run, or take a later checkpoint" in said.err
+
+
+def test_every_net_that_chains_need_must_have_learned(run):
+    from dataclasses import replace
+
+    from rlgan.chain_requests import ChainRequest, LabelRequest
+    from rlgan.errors import ConfigError
+    from rlgan.launch.chain_model import load_chain_model
+    from rlgan.plug_and_play import MODELS, model_named
+    from rlgan.step_rules import PlugAndPlayRule
+
+    opened, rule = load_chain_model(run), PlugAndPlayRule(0.1, 0.1, 0.1)
+    assert opened.done == {"encoder": 1, "generator": 2, "denoiser": 1, "classifier": 1, "captioner": 0}
+    seen = {}
+    for name in MODELS:
+        seen[name] = set()
+        for net in opened.done:
+            model = replace(opened, model=model_named(name), done={**opened.done, net: 0})
+            try:
+                model.require_trained(ChainRequest(None, rule, 1, 0, (1,)))
+            except ConfigError as error:
+                assert f"the {net}, which has not learned" in str(error)
+                seen[name].add(net)
+    joint = {"generator", "encoder"}
+    assert seen == {"noiseless_joint": joint, "joint": joint, "ppgn_h": {"generator", "denoiser"},
+                    "dgn_am": {"generator"}, "ppgn_x": {"denoiser"}}  # fmt: skip
+    with pytest.raises(ConfigError, match="need the encoder"):
+        replace(opened, done={**opened.done, "encoder": 0}).run(ChainRequest(LabelRequest((1,)), rule, 1, 0, (1,)), 1)
+
+
+def test_a_run_without_a_second_classifier_says_so_and_can_be_given_one(tmp_path, rlgan):
+    path, other = tmp_path / "run", ["--condition-net", "classifier", "--chains", 1, "--strip", tmp_path / "a.png"]
+    assert rlgan("train", "ppgn", "--run-dir", path, *TINY, "--classifier-rounds", 0).code == 0
+    said = rlgan("sample", path, *other)
+    assert said.code == 2 and "The run has --classifier-rounds 0" in said.err and "--resume" in said.err, said.err
+    said = rlgan("train", "ppgn", "--run-dir", path, "--resume", "auto", "--classifier-rounds", 1)
+    assert said.code == 0, said.err
+    assert rlgan("sample", path, *other).code == 0
+
+
+def test_the_classifiers_rounds_are_fixed_where_a_captioner_comes_after_it(unfinished, tmp_path, rlgan, no_ray):
+    words = ["--run-dir", tmp_path / "run", "--resume", unfinished / "step-000005", "--classifier-rounds", 3]
+    said = rlgan("train", "ppgn", *words)
+    assert said.code == 5 and "classifier_rounds" in said.err and len(said.err.splitlines()) == 1, said.err
+
+
 def test_a_run_without_a_captioner_says_so(run, tmp_path, rlgan):
     said = rlgan("sample", run, "--caption", "a one", "--strip", tmp_path / "a.png")
     assert said.code == 2 and "--captioner-rounds" in said.err
