@@ -8,6 +8,7 @@ run again, and give the same images. This is a plain class: no Ray, no files, an
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol
 
 import torch
@@ -17,6 +18,17 @@ from rlgan.seeding import torch_generator
 from rlgan.types import Condition
 
 STEPS_PER_BLOCK = 64
+
+
+class Knowledge(IntEnum):
+    """What a prior knows of p(state), and what a rule must be told; each includes those before it."""
+
+    DIRECTION = 0
+    """A way to the data, in a unit of its own: R(x) - x."""
+    SCORE = 1
+    """d log p(state) / d state."""
+    DENSITY = 2
+    """log p(state), but for a constant."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,11 @@ class Place:
 class Prior(Protocol):
     """What pulls a chain to states that the data has."""
 
+    @property
+    def knows(self) -> Knowledge:
+        """How much of p(state)."""
+        ...
+
     def direction(self, state_N: Tensor, image_NCHW: Tensor) -> Tensor:
         """[N, ...] the score of p(state), or R(state) - state; without a gradient."""
         ...
@@ -57,6 +74,11 @@ class Prior(Protocol):
 
 class StepRule(Protocol):
     """How a chain moves. A rule is a frozen record of step sizes; all randomness comes in."""
+
+    @property
+    def needs(self) -> Knowledge:
+        """What it must be told of p(state)."""
+        ...
 
     def propose(self, place: Place, noise_N: Tensor, step: int) -> Tensor:
         """[N, ...] the next states, given standard normal noise and the number of the step."""
@@ -205,8 +227,10 @@ class Chain:
             Images, last states, acceptance.
 
         Raises:
-            ValueError: if the chains are not numbered one by one, or a step to be kept will not come.
+            ValueError: if the chains are not numbered one by one, a step to be kept will not come, or the prior knows
+                less than the rule needs.
         """
+        self._require_knowledge()
         if len(chain_numbers) != len(start_N):
             raise ValueError(f"every chain needs a number; got {len(chain_numbers)} for {len(start_N)} states.")
         if any(not 0 <= step <= num_steps for step in record_at) or not len(record_at):
@@ -227,6 +251,20 @@ class Chain:
             log_condition_TN=torch.stack([record.log_condition_N for record in records]),
             state_N=place.state_N,
             acceptance_N=num_taken_N / max(1, num_steps),
+        )
+
+    def _require_knowledge(self) -> None:
+        """Refuse a rule that would take R(x) - x for a score, or accept nothing for want of a density."""
+        if self.prior is None or self.prior.knows >= self.rule.needs:
+            return
+        rule, prior = type(self.rule).__name__, type(self.prior).__name__
+        advice = {
+            Knowledge.SCORE: "Use ScorePrior(reconstruct, noise_sd) of a denoising autoencoder, or PlugAndPlayRule.",
+            Knowledge.DENSITY: "Use DensityPrior, GaussianPrior, or a rule that takes every step.",
+        }[self.rule.needs]
+        raise ValueError(
+            f"{rule} needs the {self.rule.needs.name.lower()} of the prior, and {prior} knows its "
+            f"{self.prior.knows.name.lower()} only. {advice}"
         )
 
 

@@ -3,19 +3,28 @@
 # N chains, C channels, H height, W width
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from rlgan.objectives.plug_and_play import blurred, gaussian_prior_direction, reconstruction_direction
+from rlgan.chains import Knowledge
+from rlgan.objectives.plug_and_play import (
+    blurred,
+    denoising_score,
+    gaussian_prior_direction,
+    reconstruction_direction,
+)
 
 
 class ReconstructionPrior:
-    """R(x) - x of a denoising autoencoder on the states (PPGN-x, PPGN-h); its density is not known.
+    """R(x) - x of a denoising autoencoder on the states (PPGN-x, PPGN-h); neither score nor density is known.
 
     Attributes:
         reconstruct: [N, ...] states -> the same shape.
     """
+
+    knows: ClassVar = Knowledge.DIRECTION
 
     def __init__(self, reconstruct: Callable[[Tensor], Tensor]) -> None:
         self.reconstruct = reconstruct
@@ -31,6 +40,30 @@ class ReconstructionPrior:
         return _unknown(state_N)
 
 
+class ScorePrior:
+    """(R(x) - x) / sigma^2 of a denoising autoencoder: the score of the data with noise, for Langevin's rules.
+
+    Attributes:
+        reconstruct: [N, ...] states -> the same shape.
+        noise_sd: sigma, of the noise that it was trained to take away.
+    """
+
+    knows: ClassVar = Knowledge.SCORE
+
+    def __init__(self, reconstruct: Callable[[Tensor], Tensor], noise_sd: float) -> None:
+        self.reconstruct, self.noise_sd = reconstruct, noise_sd
+
+    @torch.no_grad()
+    def direction(self, state_N: Tensor, image_NCHW: Tensor) -> Tensor:
+        """See `denoising_score`."""
+        del image_NCHW
+        return denoising_score(self.reconstruct(state_N), state_N, self.noise_sd)
+
+    def log_density(self, state_N: Tensor) -> Tensor:
+        """Not known."""
+        return _unknown(state_N)
+
+
 class EncodedPrior:
     """E(G(h)) - h: the generator and the encoder are the denoising autoencoder (Joint PPGN-h; Eq. 11).
 
@@ -39,6 +72,8 @@ class EncodedPrior:
     Attributes:
         encode: [N, C, H, W] images -> [N, ...] states.
     """
+
+    knows: ClassVar = Knowledge.DIRECTION
 
     def __init__(self, encode: Callable[[Tensor], Tensor]) -> None:
         self.encode = encode
@@ -55,6 +90,8 @@ class EncodedPrior:
 
 class GaussianPrior:
     """N(0, 1): with eps1 = lambda, the decay of an L2 penalty."""
+
+    knows: ClassVar = Knowledge.DENSITY
 
     def direction(self, state_N: Tensor, image_NCHW: Tensor) -> Tensor:
         """-x."""
@@ -73,12 +110,30 @@ class BlurPrior:
         blur_sd: pixels.
     """
 
+    knows: ClassVar = Knowledge.DIRECTION
+
     def __init__(self, blur_sd: float) -> None:
         self.blur_sd = blur_sd
 
     def direction(self, state_N: Tensor, image_NCHW: Tensor) -> Tensor:
-        """Blurred minus sharp."""
+        """Blurred minus sharp.
+
+        Args:
+            state_N: [N, C, H, W].
+            image_NCHW: not looked at.
+
+        Returns:
+            The same shape.
+
+        Raises:
+            ValueError: if the states are no images.
+        """
         del image_NCHW
+        if state_N.ndim != 4:
+            raise ValueError(
+                f"BlurPrior smooths states that are images, [N, C, H, W]; got {list(state_N.shape)}. For a code use "
+                "GaussianPrior, ReconstructionPrior or EncodedPrior."
+            )
         return blurred(state_N, self.blur_sd) - state_N
 
     def log_density(self, state_N: Tensor) -> Tensor:
@@ -92,6 +147,8 @@ class DensityPrior:
     Attributes:
         log_density_of: [N, ...] states -> [N] nats.
     """
+
+    knows: ClassVar = Knowledge.DENSITY
 
     def __init__(self, log_density_of: Callable[[Tensor], Tensor]) -> None:
         self.log_density_of = log_density_of

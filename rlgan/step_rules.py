@@ -3,10 +3,11 @@
 # N chains
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from rlgan.chains import Place
+from rlgan.chains import Knowledge, Place
 from rlgan.objectives.plug_and_play import (
     decaying_step_size,
     langevin_log_proposal,
@@ -32,6 +33,7 @@ class PlugAndPlayRule:
         quiet_from: from this step on there is no noise, so that the image comes to rest; None: always noise.
     """
 
+    needs: ClassVar = Knowledge.DIRECTION
     eps1: float
     eps2: float
     eps3: float
@@ -62,6 +64,7 @@ class ReleasedRule:
         highest: their upper bound.
     """
 
+    needs: ClassVar = Knowledge.DIRECTION
     eps1: float
     eps2: float
     eps3: float
@@ -87,6 +90,7 @@ class LangevinRule:
         step_size: eps.
     """
 
+    needs: ClassVar = Knowledge.SCORE
     step_size: float
 
     def propose(self, place: Place, noise_N: Tensor, step: int) -> Tensor:
@@ -108,6 +112,7 @@ class StochasticGradientRule:
         power: gamma.
     """
 
+    needs: ClassVar = Knowledge.SCORE
     first: float
     delay: float
     power: float
@@ -129,6 +134,7 @@ class AdjustedLangevinRule:
         step_size: eps.
     """
 
+    needs: ClassVar = Knowledge.DENSITY
     step_size: float
 
     def propose(self, place: Place, noise_N: Tensor, step: int) -> Tensor:
@@ -153,6 +159,7 @@ class RandomWalkRule:
         walk_sd: sd of a step in every direction.
     """
 
+    needs: ClassVar = Knowledge.DENSITY
     walk_sd: float
 
     def propose(self, place: Place, noise_N: Tensor, step: int) -> Tensor:

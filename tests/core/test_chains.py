@@ -10,7 +10,7 @@ from torch import Tensor
 from rlgan.chains import Chain, ChainRecord, start_states
 from rlgan.conditions import ContextCondition, LabelCondition, UnitCondition
 from rlgan.objectives.plug_and_play import denoising_score
-from rlgan.priors import BlurPrior, DensityPrior, EncodedPrior, GaussianPrior, ReconstructionPrior
+from rlgan.priors import BlurPrior, DensityPrior, EncodedPrior, GaussianPrior, ReconstructionPrior, ScorePrior
 from rlgan.step_rules import (
     AdjustedLangevinRule,
     LangevinRule,
@@ -198,13 +198,107 @@ def test_reconstruction_priors_by_hand() -> None:
     state, image = torch.tensor([[1.0, 2.0]]), torch.tensor([[[[4.0, 6.0]]]])
     assert ReconstructionPrior(lambda h: 3.0 * h).direction(state, image).tolist() == [[2.0, 4.0]]
     assert EncodedPrior(lambda x: x.flatten(1)).direction(state, image).tolist() == [[3.0, 4.0]]
-    flat = torch.full((1, 1, 4, 4), 0.5)
-    assert float(BlurPrior(1.0).direction(flat, flat).abs().max()) < 1e-6
-    for prior in (ReconstructionPrior(torch.relu), EncodedPrior(torch.relu), BlurPrior(1.0)):
+    scored = ScorePrior(lambda h: 3.0 * h, noise_sd=0.5)
+    assert scored.direction(state, image).tolist() == [[8.0, 16.0]]
+    for prior in (ReconstructionPrior(torch.relu), EncodedPrior(torch.relu), BlurPrior(1.0), scored):
         assert bool(prior.log_density(state).isnan().all())
 
 
-def test_released_rule_moves_by_its_step_size_and_stays_in_bounds() -> None:
+def test_blur_prior_by_hand() -> None:
+    """Sd 1/2, window of two pixels (3 sd, rounded): weights 1, e^-2, e^-8 to each side over their sum."""
+    point = torch.zeros(1, 1, 5, 5)
+    point[0, 0, 2, 2] = 1.0
+    direction = BlurPrior(0.5).direction(point, point)[0, 0]
+    total = 1 + 2 * math.exp(-2.0) + 2 * math.exp(-8.0)
+    middle, side = 1 / total, math.exp(-2.0) / total
+    assert direction[2, 2].item() == pytest.approx(middle**2 - 1)
+    assert direction[2, 3].item() == direction[1, 2].item() == pytest.approx(middle * side)
+    assert direction[1, 1].item() == pytest.approx(side**2)
+    assert float(direction.sum()) == pytest.approx(0.0, abs=1e-6)
+    with pytest.raises(ValueError, match=r"states that are images, \[N, C, H, W\]; got \[2, 3\]"):
+        BlurPrior(1.0).direction(torch.zeros(2, 3), point)
+
+
+def roughness(image_NCHW: Tensor) -> float:
+    """Mean square of the differences between neighbours."""
+    return float(image_NCHW.diff(dim=3).square().mean() + image_NCHW.diff(dim=2).square().mean())
+
+
+def test_activation_maximisation_with_a_hand_designed_prior_is_smoother_and_still_finds_the_class() -> None:
+    """A classifier that looks at one row of every label, on pixels of 8x8: without r(x) - x the image is noise."""
+
+    def logits(image_NCHW: Tensor) -> Tensor:
+        return 4.0 * image_NCHW[:, 0].mean(dim=2)
+
+    label_N, start = torch.tensor([1, 5, 6]), start_states([1, 8, 8], range(3), 0)
+    found, rough = [], []
+    for eps1 in (0.0, 0.3):
+        condition = LabelCondition(logits, label_N)
+        chain = Chain(lambda x: x, BlurPrior(0.8), condition, PlugAndPlayRule(eps1, 1.0, 0.0))
+        image = chain.run(start, range(3), 60, 0, [60]).image_TNCHW[-1]
+        found.append(logits(image).argmax(dim=1).tolist())
+        rough.append(roughness(image))
+    assert found == [label_N.tolist()] * 2
+    assert rough[1] < 0.2 * rough[0] and rough[0] > 0.8 * roughness(start), rough
+
+
+def test_activation_maximisation_of_a_code_with_the_blur_of_its_image_is_refused() -> None:
+    chain = Chain(lambda h: h[:, None, None], BlurPrior(1.0), None, PlugAndPlayRule(0.1, 1.0, 0.0))
+    with pytest.raises(ValueError, match="For a code use GaussianPrior"):
+        chain.run(torch.zeros(2, 3), [0, 1], 2, 0, [2])
+
+
+@pytest.mark.parametrize("rule", [RandomWalkRule(1.0), AdjustedLangevinRule(0.4)])
+@pytest.mark.parametrize(
+    "prior", [ReconstructionPrior(torch.relu), EncodedPrior(torch.relu), ScorePrior(torch.relu, 1.0)]
+)
+def test_a_rule_that_rejects_needs_a_density(rule: Any, prior: Any) -> None:
+    """Else its acceptance is NaN and the chain would never move."""
+    with pytest.raises(ValueError, match=f"{type(rule).__name__} needs the density of the prior, and "):
+        run(prior, rule, 2)
+
+
+@pytest.mark.parametrize("rule", [LangevinRule(0.1), StochasticGradientRule(first=1.0, delay=10.0, power=0.9)])
+@pytest.mark.parametrize("prior", [ReconstructionPrior(torch.relu), EncodedPrior(torch.relu), BlurPrior(1.0)])
+def test_langevin_does_not_take_a_direction_for_a_score(rule: Any, prior: Any) -> None:
+    with pytest.raises(ValueError, match=r"knows its direction only. Use ScorePrior\(reconstruct, noise_sd\)"):
+        run(prior, rule, 2)
+
+
+def test_langevin_with_a_denoiser_reaches_the_data_with_noise() -> None:
+    """Data N(0, 1), sigma 0.5: R(x) = x / 1.25 has the score -x / 1.25, and Langevin's bias is 1 / (1 - eps / 5)."""
+    standard_error, size = math.sqrt(2 / (NUM_CHAINS * 4)), 0.2
+    record = run(ScorePrior(lambda x: x / 1.25, noise_sd=0.5), LangevinRule(size), 150, dims=4)
+    assert abs(float(record.state_N.var()) / (1.25 / (1 - size / 5)) - 1) < 4 * standard_error
+
+
+def test_noise_is_there_until_the_quiet_steps() -> None:
+    rule = PlugAndPlayRule(0.0, 0.0, 0.5, quiet_from=3)
+    record = Chain(identity_image, None, None, rule).run(torch.zeros(1, 2), [0], 5, 0, range(6))
+    moved = record.image_TNCHW.diff(dim=0).abs().flatten(1).sum(dim=1) > 0
+    assert moved.tolist() == [True, True, True, False, False]
+    always = Chain(identity_image, None, None, PlugAndPlayRule(0.0, 0.0, 0.5)).run(torch.zeros(1, 2), [0], 5, 0, [4, 5])
+    assert not torch.equal(*always.image_TNCHW)
+
+
+@pytest.mark.parametrize(("start", "bound"), [(0.02, 0.0), (29.98, 30.0)])
+def test_released_rule_stays_in_bounds_whoever_pushes(start: float, bound: float) -> None:
+    """A condition that pulls out of the bounds, a prior and noise; the second number is pushed the other way."""
+
+    class Outwards:
+        def log_probability(self, image_NCHW: Tensor) -> Tensor:
+            sign = 1.0 if bound else -1.0
+            return sign * 50.0 * (image_NCHW[..., 0] - image_NCHW[..., 1]).flatten(1).sum(dim=1)
+
+    rule = ReleasedRule(0.01, 1.0, 0.1, step_size=0.5)
+    chain = Chain(identity_image, GaussianPrior(), Outwards(), rule)
+    record = chain.run(torch.full((2, 2), start), [0, 1], 3, 0, range(4))
+    assert float(record.image_TNCHW.min()) >= 0.0 and float(record.image_TNCHW.max()) <= 30.0
+    assert record.state_N[:, 0].tolist() == [bound] * 2, "exactly at the bound"
+    assert bool(((record.state_N[:, 1] - start).abs() > 1).all())
+
+
+def test_released_rule_moves_by_its_step_size() -> None:
     record = Chain(identity_image, GaussianPrior(), None, ReleasedRule(1.0, 1.0, 0.0, step_size=0.5)).run(
         torch.tensor([[4.0, 2.0]]), [0], 1, 0, [0, 1]
     )
