@@ -138,7 +138,7 @@ def main() -> None:
     rows = [["training scenes, not seen by the readers", "", "", *scores(readers, *some)]]
     for (_, seed), path in runs.items():
         model = load_chain_model(path)
-        chain = model.chain.model_copy(update=CHAIN)
+        chain = changed(model.chain, CHAIN, "chain")
         words, label_N = CaptionWords(model.label_names), torch.arange(len(model.label_names))
         request = ChainRequest(
             CaptionRequest(tuple(tuple(row) for row in words.table().tolist())),

@@ -67,6 +67,17 @@ class ConditionOptions(BaseModel):
         0.5, gt=0, description="How far known pixels may be off, in units of brightness; less holds them closer."
     )
 
+    def is_given(self, name: str) -> bool:
+        """Whether an option says something else than its default.
+
+        Args:
+            name: of the field.
+
+        Returns:
+            False where it was left out.
+        """
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
 
 def condition_of(options: ConditionOptions, model: ChainModel) -> ConditionRequest:
     """The condition that the options ask for.
@@ -83,7 +94,7 @@ def condition_of(options: ConditionOptions, model: ChainModel) -> ConditionReque
     """
     rivals = {"--class": options.label, "--inpaint": options.inpaint}
     for name in ("mask", "context_sd"):
-        if options.inpaint is None and getattr(options, name) != ConditionOptions.model_fields[name].default:
+        if options.inpaint is None and options.is_given(name):
             raise ConfigError(
                 f"--{name.replace('_', '-')} says how a picture is filled; give it with --inpaint FILE.png."
             )
@@ -92,6 +103,13 @@ def condition_of(options: ConditionOptions, model: ChainModel) -> ConditionReque
         if value is not None and given:
             raise ConfigError(f"{given[0]} and {word} exclude each other; give one of them.")
         rivals[word] = value
+    others = {word: value for word, value in rivals.items() if word != "--class" and value is not None}
+    for name in ("gradient", "condition_net"):
+        if others and options.label is None and options.is_given(name):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is of labels, and {next(iter(others))} without --class asks for none; "
+                "leave it out."
+            )
     if options.unit is not None:
         return _unit(options.unit, model)
     if options.caption is not None:
@@ -122,7 +140,8 @@ def _unit(word: str, model: ChainModel) -> UnitRequest:
     layer, *numbers = word.split(":")
     encoder = model.nets[ENCODER]
     assert isinstance(encoder, CodeEncoder)
-    if layer not in {"first", "second", "hidden"} or not 1 <= len(numbers) <= 3 or not all(map(str.isdecimal, numbers)):
+    wanted = {"first": 3, "second": 3, "hidden": 1}
+    if len(numbers) != wanted.get(layer) or not all(map(str.isdecimal, numbers)):
         raise ConfigError(f"--unit {word}: write first:CHANNEL:ROW:COLUMN, second:CHANNEL:ROW:COLUMN or hidden:NUMBER.")
     place = [int(number) for number in numbers] + [0] * (3 - len(numbers))
     sizes = encoder.layer(layer, torch.zeros(1, *model.space.shape)).shape[1:]

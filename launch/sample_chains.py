@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
-from rlgan.chain_requests import ChainRequest, ConditionRequest, ContextRequest
+from rlgan.chain_requests import ChainConfig, ChainRequest, ConditionRequest, ContextRequest
 from rlgan.chains import ChainRecord
 from rlgan.errors import ConfigError
 from rlgan.image_types import to_bytes
@@ -19,7 +19,7 @@ from rlgan.launch.chain_conditions import ConditionOptions, condition_of
 from rlgan.launch.chain_model import ChainModel, load_chain_model
 from rlgan.launch.chain_pictures import recorded_steps, strip, write_gif
 from rlgan.launch.image_judgement import as_picture
-from rlgan.launch.options import OptionStyle, parse_options
+from rlgan.launch.options import OptionStyle, one_line, parse_options
 from rlgan.launch.pictures import write_png
 
 STYLE = OptionStyle("rlgan sample", "Run chains of images with the newest checkpoint of a PPGN run.", positional="run")
@@ -46,6 +46,15 @@ class SampleChainOptions(ConditionOptions):
     output: Path | None = Field(None, description=".npz file: images [T, N, H, W, C] as bytes, and log p(condition).")
     num_env_runners: int = Field(0, ge=0, le=10_000, description="Ray processes that share the chains; 0: none.")
     address: str | None = Field(None, min_length=1, description="Of a Ray cluster; None: a private one, if any.")
+
+    @model_validator(mode="after")
+    def _options_have_an_effect(self) -> "SampleChainOptions":
+        """Refuse options that nothing would come of."""
+        if self.address is not None and self.num_env_runners == 0:
+            raise ValueError("--address is of the cluster of the runners; give it with --num-env-runners 1 or more.")
+        if self.is_given("columns") and self.gif is None and self.grid is None:
+            raise ValueError("--columns is of a sheet; give it with --grid FILE.png or --gif FILE.gif.")
+        return self
 
 
 def sample(arguments: Sequence[str]) -> int:
@@ -83,22 +92,35 @@ def request_of(options: SampleChainOptions, model: ChainModel) -> ChainRequest:
         model: of the run.
 
     Returns:
-        The request.
-
-    Raises:
-        ConfigError: if the chain would be without noise for more steps than it has, or needs a net that has not
-            learned yet.
+        The request; a ConfigError says what cannot be had, and of which net that has not learned yet.
     """
-    names = ("steps", "quiet_steps", "eps1", "eps2", "eps3", "rule", "released_step_size")
-    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    chain = model.chain.model_copy(update=changes)
-    if chain.quiet_steps > chain.steps:
-        raise ConfigError(f"--quiet-steps {chain.quiet_steps}: the chain has only {chain.steps} steps.")
+    chain = _chain_of(options, model)
     record_at = recorded_steps(chain.steps, options.frames)
     condition, rule = condition_of(options, model), chain.rule_for(model.model)
     request = ChainRequest(condition, rule, chain.steps, options.seed, record_at)
     model.require_trained(request)
     return request
+
+
+def _chain_of(options: SampleChainOptions, model: ChainModel) -> ChainConfig:
+    """How the run's chains move, with the options over it, checked as a whole."""
+    names = ("steps", "quiet_steps", "eps1", "eps2", "eps3", "rule", "released_step_size")
+    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    try:
+        chain = ChainConfig.model_validate({**model.chain.model_dump(), **changes})
+    except ValidationError as error:
+        raise ConfigError(one_line(error, {(name,): f"--{name.replace('_', '-')}" for name in names})) from None
+    is_released = chain.rule == "released"
+    if options.released_step_size is not None and not is_released:
+        raise ConfigError("--released-step-size is of the released step; give it with --rule released.")
+    if options.quiet_steps and is_released:
+        raise ConfigError("--quiet-steps: the released step has noise to the end; give it with --rule equation.")
+    if is_released and model.model.has_generator and not model.sizes.encoder.rectified:
+        sys.stderr.write(
+            "rlgan: warning: the released step keeps codes in [0, 30], and this run's codes have mean 0: it cuts off "
+            "what is below. It suits a run with --nets.encoder.rectified.\n"
+        )
+    return chain
 
 
 def runner_of(options: SampleChainOptions, model: ChainModel) -> Callable[[ChainRequest, int], ChainRecord]:

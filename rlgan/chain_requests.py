@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from rlgan.chains import Chain, ChainRecord, StepRule, start_states
@@ -39,6 +39,13 @@ class ChainConfig(BaseModel):
     released_step_size: float = Field(
         0.2, gt=0, description="Mean change of a number in a released step (released: 1, for codes that reach 30)."
     )
+
+    @model_validator(mode="after")
+    def _has_as_many_steps(self) -> "ChainConfig":
+        """Refuse more steps without noise than there are steps; the released rule has none."""
+        if self.rule == "equation" and self.quiet_steps > self.steps:
+            raise ValueError(f"quiet_steps is {self.quiet_steps}, and the chain has only {self.steps} steps: lower it.")
+        return self
 
     def rule_for(self, model: PlugAndPlayModel) -> PlugAndPlayRule | ReleasedRule:
         """The step.

@@ -15,6 +15,7 @@ from rlgan.chains import Chain, draw_block
 from rlgan.envs.latent_episode import LARGEST_MOVE
 from rlgan.launch.chain_model import load_chain_model
 from rlgan.plug_and_play import PlugAndPlayModel
+from rlgan.settings import changed
 
 SEED = 0
 
@@ -24,7 +25,7 @@ def main(run: str, label: str, num_steps: int = 64) -> tuple[float, float]:
     opened = load_chain_model(Path(run))
     model: PlugAndPlayModel = opened.model
     condition = LabelRequest((opened.label_names.index(label),)).build(opened.nets, [0])
-    rule = opened.chain.model_copy(update={"steps": num_steps}).rule_for(model)
+    rule = changed(opened.chain, {"steps": num_steps}, "chain").rule_for(model)
     chain = Chain(model.generate(opened.nets), model.prior(opened.nets), condition, rule)
     shape = model.state_shape(opened.space, opened.sizes.encoder.code_size)
     env = gymnasium.make(

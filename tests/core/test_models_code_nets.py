@@ -126,6 +126,13 @@ def test_chain_config_takes_what_is_not_given_from_the_model() -> None:
     assert released == ReleasedRule(1.0, 2.0, 3.0, 0.5)
 
 
+def test_a_chain_has_as_many_steps_as_quiet_ones() -> None:
+    with pytest.raises(ValueError, match="quiet_steps is 4, and the chain has only 2 steps"):
+        ChainConfig(steps=2)
+    assert ChainConfig(steps=4).rule_for(model_named("ppgn_h")).quiet_from == 0
+    assert ChainConfig(steps=2, rule="released").steps == 2, "which has no quiet steps"
+
+
 def test_a_condition_needs_two_labels() -> None:
     with pytest.raises(ValueError, match="at least 2 labels"):
         LabelledImageSpace(1, 8, 8, num_labels=1)

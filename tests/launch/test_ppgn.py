@@ -101,7 +101,28 @@ def test_every_option_changes_the_chains(words, run, tmp_path, rlgan):
         (["--unit", "third:1", "--strip", "a.png"], "write first"),
         (["--unit", "second:4:0:0", "--strip", "a.png"], "4 channels of 4x4"),
         (["--unit", "second:1:0:4", "--strip", "a.png"], "4 channels of 4x4"),
-        (["--steps", "1", "--strip", "a.png"], "has only 1 steps"),
+        (["--steps", "1", "--strip", "a.png"], "quiet_steps is 2, and the chain has only 1 steps"),
+        (["--quiet-steps", "7", "--strip", "a.png"], "quiet_steps is 7, and the chain has only 6 steps"),
+        (["--unit", "second:3", "--strip", "a.png"], "second:CHANNEL:ROW:COLUMN"),
+        (["--unit", "first:3:1", "--strip", "a.png"], "first:CHANNEL:ROW:COLUMN"),
+        (["--unit", "hidden:3:0:0", "--strip", "a.png"], "hidden:NUMBER"),
+        (["--released-step-size", "1", "--strip", "a.png"], "give it with --rule released"),
+        (
+            ["--rule", "released", "--quiet-steps", "3", "--strip", "a.png"],
+            "--quiet-steps: the released step has noise",
+        ),
+        (["--address", "auto", "--strip", "a.png"], "give it with --num-env-runners 1 or more"),
+        (["--columns", "4", "--strip", "a.png"], "--columns is of a sheet; give it with --grid"),
+        (["--unit", "hidden:1", "--gradient", "logit", "--strip", "a.png"], "--unit without --class asks for none"),
+        (["--unit", "hidden:1", "--condition-net", "classifier", "--strip", "a.png"], "--condition-net is of labels"),
+        (
+            ["--inpaint", "square.png", "--gradient", "logit", "--strip", "a.png"],
+            "--inpaint without --class asks for none",
+        ),
+        (
+            ["--inpaint", "square.png", "--condition-net", "classifier", "--strip", "a.png"],
+            "--condition-net is of labels",
+        ),
         (["--strip", "no/a.png"], "cannot be written"),
         (["--chain", "2", "--strip", "a.png"], "perhaps you meant"),
         (["--inpaint", "wide.png", "--strip", "a.png"], "8x12 pixels cannot be scaled to the run's 8x8"),
@@ -122,6 +143,26 @@ def test_mistakes_are_one_line(words, message, run, tmp_path, rlgan, monkeypatch
         Image.new("L", size).save(name)
     said = rlgan("sample", run, *words)
     assert said.code == 2 and message in said.err and len(said.err.splitlines()) == 1, said.err
+
+
+def test_options_that_go_with_others_are_taken(run, tmp_path, rlgan):
+    """What is refused alone."""
+    Image.new("L", (8, 8)).save(tmp_path / "square.png")
+    said = rlgan("sample", run, "--inpaint", tmp_path / "square.png", "--class", 7, "--gradient", "logit",
+                 "--condition-net", "classifier", "--columns", 4, "--grid", tmp_path / "g.png")  # fmt: skip
+    assert said.code == 0 and not said.err, said.err
+    words = ["--rule", "released", "--steps", 1, "--quiet-steps", 0, "--released-step-size", 0.5]
+    assert rlgan("sample", run, *words, "--strip", tmp_path / "s.png").code == 0
+
+
+def test_the_released_step_on_codes_of_mean_zero_is_warned_of(run, tmp_path, rlgan):
+    said = rlgan("sample", run, "--rule", "released", "--strip", tmp_path / "s.png")
+    assert said.code == 0 and len(said.err.splitlines()) == 1, said.err
+    assert said.err.startswith("rlgan: warning: the released step keeps codes in [0, 30]")
+    rectified = tmp_path / "rectified"
+    assert rlgan("train", "ppgn", "--run-dir", rectified, *TINY, "--nets.encoder.rectified").code == 0
+    said = rlgan("sample", rectified, "--rule", "released", "--strip", tmp_path / "s.png")
+    assert said.code == 0 and not said.err, said.err
 
 
 @pytest.mark.parametrize("form", ["box", "name", "file"])
@@ -192,6 +233,8 @@ def test_a_caption_steers_chains_of_scenes(scenes_run, tmp_path, rlgan):
         (["--caption", "a one", "--class", "a one left of a one"], "--class and --caption exclude each other"),
         (["--caption", "a one", "--unit", "hidden:1"], "--unit and --caption exclude each other"),
         (["--caption", "a one", "--inpaint", "a.png"], "--inpaint and --caption exclude each other"),
+        (["--caption", "a one", "--gradient", "released"], "--gradient is of labels, and --caption without --class"),
+        (["--caption", "a one", "--condition-net", "classifier"], "--condition-net is of labels"),
     ],
 )
 def test_mistakes_in_captions_are_one_line(words, message, scenes_run, tmp_path, rlgan):
@@ -340,6 +383,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, rlgan):
     ("words", "code", "message"),
     [
         (["--model", "ppgn"], 2, "ppgn_h"),
+        (["--chain.steps", "2"], 2, "quiet_steps is 4, and the chain has only 2 steps"),
         (["--num-discriminator-learners", "1"], 2, "hold the discriminator too"),
         (["--size", "6"], 3, "cannot be halved twice"),
         (["--batch-size", "5000"], 3, "do not fill one batch"),
