@@ -24,7 +24,7 @@ from rlgan.objectives.captioning import caption_log_probability
 from rlgan.objectives.feature_matching import is_paused, non_saturating, squared_error
 from rlgan.plug_and_play import CAPTIONER, DENOISER, ENCODER, GENERATOR
 from rlgan.policies.discriminator import DISCRIMINATOR
-from rlgan.policies.learner import AdversarialLearner
+from rlgan.policies.learner import AdversarialLearner, TensorGroups
 from rlgan.policies.ppgn_settings import PPGNHyperparameters
 from rlgan.policies.runner import BatchRunner
 from rlgan.seeding import torch_generator
@@ -132,6 +132,15 @@ class PPGNLearner(AdversarialLearner):
             unit = self.config.space.to_unit(self.real_NCHW[:1000].to(self._device))
             return float(torch.cat([self.encoder.pooled(rows) for rows in unit.split(250)]).std())
 
+    def load_tensors(self, groups: TensorGroups) -> None:
+        """See `AdversarialLearner`; another encoder has another h1.
+
+        Args:
+            groups: what `tensors` returned.
+        """
+        super().load_tensors(groups)
+        self.__dict__.pop("pooled_sd", None)
+
     def captioner_round(self, index: int, num_rounds: int) -> dict[str, float]:
         """Steps of the captioner by teacher forcing, on images with some noise.
 
@@ -145,7 +154,7 @@ class PPGNLearner(AdversarialLearner):
 
         def step(random: torch.Generator) -> list[float]:
             rows_B, noisy_BCHW = self._noisy_images(random)
-            word_BT = self.caption_LT[self.shard(self.label_N[rows_B])]
+            word_BT = self.shard(self.caption_LT[self.label_N[rows_B]])
             log_probability_B = caption_log_probability(self.nets[CAPTIONER](noisy_BCHW, word_BT), word_BT)
             loss = -log_probability_B.sum() / len(rows_B)
             norm = self.descend(CAPTIONER, loss, noisy_BCHW=noisy_BCHW, word_BT=word_BT)
@@ -164,6 +173,7 @@ class PPGNLearner(AdversarialLearner):
         Returns:
             Mean loss (nats), accuracy and gradient norm.
         """
+        self.nets[name].requires_grad_(True)  # the encoder is frozen where a checkpoint of its phase is loaded later on
 
         def step(random: torch.Generator) -> list[float]:
             rows_B, noisy_BCHW = self._noisy_images(random)

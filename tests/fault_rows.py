@@ -31,7 +31,11 @@ ROWS = {
     "R1": Row(
         "a rollout runner is killed, between rounds or inside one",
         "the round is complete; weights as undisturbed; restarts counted",
-        (f"{POLICIES}workers.py::test_a_killed_runner", f"{POLICIES}lost_runners.py::test_a_runner_"),
+        (
+            f"{POLICIES}workers.py::test_a_killed_runner",
+            f"{POLICIES}lost_runners.py::test_a_runner_",
+            f"{POLICIES}ppgn.py::test_chains_are_the_same",
+        ),
     ),
     "R2": Row(
         "all rollout runners are killed at once",

@@ -1,21 +1,19 @@
 """PPGN as a whole: phases, what is frozen, losses, who sits out, resume, chains on workers."""
 
-import os
-import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from rlgan.chain_requests import ChainRequest, LabelRequest
-from rlgan.chains import Chain, start_states
-from rlgan.conditions import LabelCondition
 from rlgan.errors import CheckpointError, ConfigError, DataError, NonFiniteError, WorkerError
 from rlgan.plug_and_play import MODELS
 from rlgan.policies import PPGNConfig
 from rlgan.policies.chain_workers import ChainWorkers, workers_config
-from rlgan.step_rules import PlugAndPlayRule
+from rlgan.step_rules import PlugAndPlayRule, ReleasedRule
 from tests.policies.test_seqgan import assert_equal, differs, final, trained
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -39,6 +37,7 @@ def tiny(model: str = "ppgn_h", **training: Any) -> PPGNConfig:
             "denoiser_hidden": (4,),
             "denoiser_channels": 2,
             "classifier_hidden": (4,),
+            "captioner": {"hidden_size": 4},
         },
     }
     config = PPGNConfig().data(max_images=60)
@@ -61,7 +60,8 @@ def learner_of(algorithm: Any) -> Any:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_phases_of_every_model_and_what_each_moves(model: str) -> None:
-    algorithm = tiny(model).build_algo()
+    """No phase moves a net of another; a captioner plugs into what is there."""
+    algorithm = tiny(model, captioner_rounds=2).build_algo()
     expected = ["encoder"] * 2
     expected += ["generator"] * 2 if model != "ppgn_x" else []
     expected += ["denoiser"] * 2 if model in {"ppgn_h", "ppgn_x"} else []
@@ -77,7 +77,7 @@ def test_phases_of_every_model_and_what_each_moves(model: str) -> None:
         published = algorithm.weights.nets
         assert all(same(published[net], after[net]) for net in published)
         seen.append(phase)
-    assert seen == [*expected, "classifier"]
+    assert seen == [*expected, "classifier", "captioner", "captioner"]
     record = algorithm.run_chains(request(), 3)
     assert record.image_TNCHW.shape == (2, 3, 1, 8, 8)
     algorithm.stop()
@@ -98,6 +98,19 @@ def test_generator_loss_is_the_weighted_sum_of_its_parts() -> None:
         assert now["gen/loss"] == pytest.approx(expected, rel=1e-5)
         assert algorithm.loss_ratio == pytest.approx(now["disc/loss"] / now["gen/adversarial_loss"], rel=1e-5)
         algorithm.stop()
+
+
+@pytest.mark.parametrize("part", ["image", "pooled", "code", "adversarial", None])
+def test_every_part_of_the_loss_alone_moves_the_generator(part: str | None) -> None:
+    """Also the errors of h1 and h, which reach G through the frozen encoder."""
+    losses = {"image": 0.0, "pooled": 0.0, "code": 0.0, "adversarial": 0.0} | ({part: 1.0} if part else {})
+    algorithm = trained(tiny("joint", losses=losses, steps_per_round=1), 2)
+    learner = learner_of(algorithm)
+    before = learner.weights()["generator"]
+    norm = learner.generator_round(0, 2, None).figures["gen/grad_norm"]
+    assert (norm > 1e-4) is (part is not None), norm
+    assert same(before, learner.weights()["generator"]) is (part is None)
+    algorithm.stop()
 
 
 @pytest.mark.parametrize(("ratio", "resting"), [(0.05, "discriminator"), (20.0, "generator"), (1.0, None)])
@@ -123,6 +136,55 @@ def test_noise_is_only_in_the_joint_model() -> None:
         algorithm.stop()
 
 
+@pytest.mark.parametrize("place", ["image", "pooled", "code", None])
+def test_each_noise_of_the_joint_model_reaches_the_code_alone(place: str | None) -> None:
+    noise = {"image": 0.0, "pooled": 0.0, "code": 0.0} | ({place: 0.2} if place else {})
+    algorithm = trained(tiny("joint", noise=noise), 2)
+    learner, images = learner_of(algorithm), torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    pooled, code, given = learner._codes(images, torch.Generator().manual_seed(1))
+    assert torch.equal(code, given) is (place is None)
+    random = torch.Generator().manual_seed(1)
+    image_noise, pooled_noise, code_noise = (torch.randn(x.shape, generator=random) for x in (images, pooled, code))
+    encoder = learner.encoder
+    expected = {
+        None: code,
+        "image": encoder.code(images + 0.2 * image_noise),
+        "pooled": encoder.code_of(pooled + 0.2 * learner.pooled_sd * pooled_noise),
+        "code": code + 0.2 * code_noise,
+    }[place]
+    assert torch.allclose(given, expected, atol=1e-5)
+    algorithm.stop()
+
+
+def test_a_learner_goes_back_to_the_phase_of_its_encoder() -> None:
+    """In which the encoder learns again, though it was frozen; and its h1 has another unit afterwards."""
+    middle, whole = final(tiny("joint"), 1), final(tiny("joint"))
+    algorithm = trained(tiny("joint"))
+    algorithm.restore_checkpoint(middle)
+    for _ in range(algorithm.total_steps - 1):
+        algorithm.train()
+    assert_equal(algorithm.checkpoint(), whole)
+    learner = learner_of(algorithm)
+    unit, groups = learner.pooled_sd, learner.tensors()
+    with torch.no_grad():
+        groups["encoder"] = {name: 2.0 * tensor for name, tensor in groups["encoder"].items()}
+    learner.load_tensors(groups)
+    assert learner.pooled_sd > 1.5 * unit
+    algorithm.stop()
+
+
+def test_words_of_captions_come_to_the_device_of_a_learner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of all captions stays where it is: rows of it are chosen there, then sent."""
+    algorithm = trained(tiny(captioner_rounds=1, steps_per_round=1), 7)
+    learner, sent = learner_of(algorithm), []
+    monkeypatch.setattr(learner, "shard", lambda rows: (sent.append(rows), type(learner).shard(learner, rows))[1])
+    learner.captioner_round(0, 1)
+    words = [rows for rows in sent if rows.ndim == 2]
+    assert [list(rows.shape) for rows in words] == [[4, learner.caption_LT.shape[1]]]
+    assert not [rows for rows in sent if rows.ndim == 1], "no labels are sent, to index what is elsewhere"
+    algorithm.stop()
+
+
 def test_a_finished_encoder_has_codes_of_unit_spread() -> None:
     algorithm = trained(tiny(), 2)
     encoder = algorithm.chain_net("encoder")
@@ -142,9 +204,9 @@ def test_same_seed_same_run_and_resume_is_bit_for_bit(model: str) -> None:
 
 def test_all_learn_on_digits() -> None:
     """500 images, small steps: every loss falls, the encoder knows most digits, G's images come near the real ones."""
-    config = tiny("ppgn_h", encoder_rounds=8, rounds=8, denoiser_rounds=8, classifier_rounds=8, steps_per_round=20,
-                  batch_size=32, lr=2e-3, classifier_lr=5e-3,
-                  nets={"encoder": {"channels": 6, "code_size": 16}, "generator_channels": 6, "denoiser_hidden": (32,),
+    config = tiny("ppgn_h", encoder_rounds=8, rounds=8, denoiser_rounds=24, classifier_rounds=8, steps_per_round=20,
+                  batch_size=32, lr=2e-3, classifier_lr=5e-3, noise={"encoder": 0.0},
+                  nets={"encoder": {"channels": 6, "code_size": 64}, "generator_channels": 6, "denoiser_hidden": (128,),
                         "classifier_hidden": (32,)})  # fmt: skip
     algorithm = config.data(max_images=500).build_algo()
     rows: dict[str, list[dict[str, float]]] = {}
@@ -155,29 +217,28 @@ def test_all_learn_on_digits() -> None:
     assert rows["classifier"][-1]["classifier/accuracy"] > 0.7 > rows["classifier"][0]["classifier/accuracy"]
     assert rows["generator"][-1]["gen/image_error"] < 0.6 * rows["generator"][0]["gen/image_error"]
     assert rows["denoiser"][-1]["denoiser/loss"] < 0.6 * rows["denoiser"][0]["denoiser/loss"]
-    without_prior_it_is_fooled_and_without_condition_it_ignores_the_class(algorithm)
+    without_prior_it_is_fooled_and_with_nothing_but_prior_it_ignores_the_class(algorithm)
     algorithm.stop()
 
 
-def without_prior_it_is_fooled_and_without_condition_it_ignores_the_class(algorithm: Any) -> None:
-    """On pixels, eps1 = 0 satisfies the encoder with images that a second classifier does not take for the class.
+def without_prior_it_is_fooled_and_with_nothing_but_prior_it_ignores_the_class(algorithm: Any) -> None:
+    """Chains of the same start, nets and prior R(h) - h, which differ in eps1 alone.
 
-    With the generator and an eps1 a thousand times eps2, the class is that of the start: chance.
+    Without the prior the encoder is satisfied with images that a second classifier does not take for the class. With
+    the released step, in which only ratios count, eps1 = 1000 eps2 leaves the class to the start: chance is 0.1.
     """
-    encoder, other = (algorithm.chain_net(name) for name in ("encoder", "classifier"))
-    wanted = torch.arange(40) % 10
-    start = start_states((1, 8, 8), range(40), 0)
-    pixels = Chain(lambda x: x, None, LabelCondition(encoder, wanted), PlugAndPlayRule(0.0, 0.1, 0.0))
-    image = pixels.run(start, range(40), 60, 0, [60]).image_TNCHW[-1]
-    accuracy = [float((net(image).argmax(dim=1) == wanted).float().mean()) for net in (encoder, other)]
-    assert accuracy[0] > 0.95 and accuracy[1] < 0.5, accuracy
-    labels = LabelRequest(tuple(range(10)))
-    shares = {}
-    for eps1, eps2 in [(0.5, 0.5), (0.5, 0.0005)]:
-        asked = ChainRequest(labels, PlugAndPlayRule(eps1, eps2, 0.3, quiet_from=36), 40, 0, (40,))
-        image = algorithm.run_chains(asked, 40).image_TNCHW[-1]
-        shares[eps2] = float((encoder(image).argmax(dim=1) == wanted).float().mean())
-    assert shares[0.5] > 0.55 and shares[0.0005] < 0.3, shares
+    wanted, nets = torch.arange(200) % 10, [algorithm.chain_net(name) for name in ("encoder", "classifier")]
+
+    def accuracies(rule: PlugAndPlayRule | ReleasedRule) -> list[float]:
+        asked = ChainRequest(LabelRequest(tuple(range(10))), rule, 40, 0, (40,))
+        image = algorithm.run_chains(asked, 200).image_TNCHW[-1]
+        return [float((net(image).argmax(dim=1) == wanted).float().mean()) for net in nets]
+
+    without, with_prior = (accuracies(PlugAndPlayRule(eps1, 0.1, 0.0)) for eps1 in (0.0, 0.5))
+    assert min(without[0], with_prior[0]) > 0.85, (without, with_prior)
+    assert without[1] < with_prior[1] - 0.15 and with_prior[1] > 0.8, (without, with_prior)
+    small, huge = (accuracies(ReleasedRule(eps1, 1.0, 0.0, step_size=0.2)) for eps1 in (1e-5, 1e3))
+    assert small[0] > 0.9 and huge[0] < 0.25, (small, huge)
 
 
 def test_what_cannot_work_is_refused() -> None:
@@ -217,17 +278,31 @@ def finished() -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_chains_are_the_same_on_two_workers_and_when_one_is_killed(finished: Any, local_ray: None) -> None:
-    """Slow: two Ray workers are started, and one of them again."""
+def test_chains_are_the_same_on_two_workers_and_when_one_is_killed(
+    finished: Any, local_ray: None, tmp_path: Path
+) -> None:
+    """Slow: two Ray workers are started, and one of them again, which dies inside a shard."""
+    from tests.policies.systems import kill_self, once_before  # which imports this module
+
+    marker = tmp_path / "killed"
     alone = finished.run_chains(request(20), 40)
     config = workers_config(finished.config.hyperparameters.model_dump(), finished.config.space, 2)
     nets = {name: finished.weights.nets[name] for name in finished.config.chain_nets()}
     with ChainWorkers(config, nets) as workers:
         together = workers.run(request(20), 40)
-        pids = workers.group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)
-        os.kill(pids[0], signal.SIGKILL)
+        workers.group.foreach_env_runner(
+            lambda runner: once_before(runner, "run", kill_self, marker) if runner.worker_index == 1 else None,
+            local_env_runner=False,
+        )
         after = workers.run(request(20), 40)
-    for record in (together, after):
+        assert marker.exists(), "killed when it was asked for a shard"
+        pool, deadline = workers._runners, time.monotonic() + 60
+        while pool.num_births < 3 and time.monotonic() < deadline:
+            time.sleep(0.5)
+            pool.restore()
+        assert pool.num_births == 3 and workers.group.num_healthy_remote_env_runners() == 2
+        again = workers.run(request(20), 40)
+    for record in (together, after, again):
         for name, value in vars(alone).items():
             assert torch.equal(value, getattr(record, name)), name
 
