@@ -5,9 +5,9 @@
 6,000 images are trained on. The judge is of another architecture and never sees one of them: it learns from 4,000
 held-out images, shifted by up to two pixels, and is tested on the 6,000. Models whose nets are the same share them: the
 generator of PPGN-h, DGN-AM and Noiseless Joint is trained once a seed, and so is the encoder of all. A row has as many
-chains of every class (--chains, 200 in all unless told otherwise); "long" is three times the training of generator and
-denoiser. Trained nets and rows that are in OUTPUT are not made again, so that the work may be done in pieces
-(--seconds); every row is a line of OUTPUT/results.jsonl.
+chains of every class (--chains, 200 in all unless told otherwise; another number is another line); "long" is three
+times the training of generator and denoiser. Trained nets and rows that are in OUTPUT are not made again, so that the
+work may be done in pieces (--seconds); every row is a line of OUTPUT/results.jsonl.
 """
 
 import argparse
@@ -267,7 +267,13 @@ def run_row(name: str, seed: int, num_chains: int, folder: Path, bench: Bench, o
     wanted_N = torch.arange(num_chains) % NUM_LABELS
     figures = bench.figures(images_TNCHW[-1], wanted_N, trained.nets[row.classifier])
     rule = {key: value for key, value in vars(request.rule).items() if value is not None}
-    return {"row": name, "seed": seed, "rule": rule, "cpu_seconds": round(seconds, 1), "figures": figures}
+    return {"row": name, "seed": seed, "num_chains": num_chains, "rule": rule, "cpu_seconds": round(seconds, 1),
+            "figures": figures}  # fmt: skip
+
+
+def key_of(result: dict[str, Any]) -> tuple[str, int, int]:
+    """What a line of results.jsonl is of: row, seed and number of chains, which was 200 where it is not written."""
+    return result["row"], result["seed"], result.get("num_chains", 200)
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -278,7 +284,9 @@ def table(results: list[dict[str, Any]]) -> str:
     for one in results:
         cells = [f"{one['figures'][tag]:.3g}" if tag in one["figures"] else "" for tag in columns]
         eps = ", ".join(f"{one['rule'][name]:.3g}" for name in ("eps1", "eps2", "eps3")) if one["rule"] else ""
-        lines.append(f"| {one['row']} | {one['seed']} | {eps} | {' | '.join(cells)} |")
+        num_chains = key_of(one)[2]
+        row = one["row"] if num_chains == 200 else f"{one['row']}, {num_chains:,} chains"
+        lines.append(f"| {row} | {one['seed']} | {eps} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -307,7 +315,7 @@ def main() -> None:
     results = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     for seed in arguments.seeds:
         for name in arguments.rows:
-            if any((one["row"], one["seed"]) == (name, seed) for one in results):
+            if any(key_of(one) == (name, seed, arguments.chains) for one in results):
                 continue
             folder = output / f"{ROWS[name].run}-{seed}"
             is_done = train(ROWS[name].run, seed, source, folder, arguments.seconds)
@@ -319,7 +327,7 @@ def main() -> None:
                 file.write(json.dumps(results[-1]) + "\n")
             print(table(results[-1:]), flush=True)
     order = list(ROWS)
-    print(table([*reference, *sorted(results, key=lambda one: (order.index(one["row"]), one["seed"]))]))
+    print(table([*reference, *sorted(results, key=lambda one: (order.index(one["row"]), *key_of(one)[1:]))]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The naive reference of the speed benchmark does the same work as rlgan: same D, same prefixes; the floor is right."""
+"""The benchmarks: the naive reference of speed does the same work as rlgan, its floor is right; rows are told apart."""
 
 import importlib
 from pathlib import Path
@@ -52,3 +52,14 @@ def test_floor_of_the_papers_setting(speed):
     rollouts, highways = speed.floor_gflop(speed.Setting(), 1720)
     assert rollouts == pytest.approx(194_560 * 2 * 32 * (5000 + 256) * 1e-9)  # projection, and 8H inputs to the gates
     assert highways == pytest.approx(19_520 * 2 * 2 * 1720**2 * 1e-9)
+
+
+def test_a_row_of_ppgn_with_more_chains_is_another_row(monkeypatch):
+    if not BENCHMARKS.is_dir():
+        pytest.skip("benchmarks/ is not here: the package was installed alone")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    results = importlib.import_module("ppgn_results")
+    old, new = ({"row": "PPGN-h", "seed": 1, "rule": {}, "figures": {}, **more} for more in ({}, {"num_chains": 1000}))
+    assert results.key_of(old) == ("PPGN-h", 1, 200) != results.key_of(new) == ("PPGN-h", 1, 1000)
+    lines = results.table([old, new]).splitlines()[2:]
+    assert lines[0].startswith("| PPGN-h | 1 |") and lines[1].startswith("| PPGN-h, 1,000 chains | 1 |")
