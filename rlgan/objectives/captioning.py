@@ -1,4 +1,4 @@
-"""The likelihood of a caption under a captioner, the condition of PPGN's Eq. 12 (arXiv:1612.00005, section 3.6)."""
+"""The likelihood of a caption under a captioner, the condition of PPGN's chains to captions (arXiv:1612.00005)."""
 
 # N images, T words with the end, W words
 
