@@ -14,7 +14,15 @@ from rlgan.errors import CheckpointError, ConfigError, NonFiniteError
 from rlgan.image_types import LabelledImageSpace
 from rlgan.launch.generator import checkpoint_at
 from rlgan.models.code_nets import CodeNetsConfig
-from rlgan.plug_and_play import PlugAndPlayModel, model_named, nets_of, planned_rounds, rounds_done
+from rlgan.plug_and_play import (
+    CAPTIONER,
+    CLASSIFIER,
+    PlugAndPlayModel,
+    model_named,
+    nets_of,
+    planned_rounds,
+    rounds_done,
+)
 from rlgan.seeding import torch_generator
 from rlgan.settings import filled
 
@@ -61,13 +69,13 @@ class ChainModel:
         for net in (*self.model.needs, *condition):
             if self.done[net]:
                 continue
-            num_rounds = planned_rounds(self.model, self.training)[net]
-            if num_rounds:
-                advice = f"Its {num_rounds} rounds come later: finish the run, or take a later checkpoint."
+            planned = planned_rounds(self.model, self.training)
+            if planned[net]:
+                advice = f"Its {planned[net]} rounds come later: finish the run, or take a later checkpoint."
+            elif net == CLASSIFIER and not planned[CAPTIONER]:
+                advice = "The run has --classifier-rounds 0: go on with `rlgan train ppgn --resume` and more of them."
             else:
-                advice = (
-                    f"The run has --{net}-rounds 0: go on with `rlgan train ppgn --resume` and more, or train anew."
-                )
+                advice = f"The run has --{net}-rounds 0: train another run with more."
             raise ConfigError(f"{self.path}: these chains need the {net}, which has not learned yet. {advice}")
 
     def run(self, request: ChainRequest, num_chains: int) -> ChainRecord:

@@ -303,6 +303,10 @@ def test_every_net_that_chains_need_must_have_learned(run):
     joint = {"generator", "encoder"}
     assert seen == {"noiseless_joint": joint, "joint": joint, "ppgn_h": {"generator", "denoiser"},
                     "dgn_am": {"generator"}, "ppgn_x": {"denoiser"}}  # fmt: skip
+    without = replace(opened, training={**opened.training, "classifier_rounds": 0, "captioner_rounds": 1},
+                      done={**opened.done, "classifier": 0})  # fmt: skip
+    with pytest.raises(ConfigError, match="--classifier-rounds 0: train another run with more"):
+        without.require_trained(ChainRequest(LabelRequest((1,), "classifier"), rule, 1, 0, (1,)))
     with pytest.raises(ConfigError, match="need the encoder"):
         replace(opened, done={**opened.done, "encoder": 0}).run(ChainRequest(LabelRequest((1,)), rule, 1, 0, (1,)), 1)
 
