@@ -8,27 +8,15 @@ run again, and give the same images. This is a plain class: no Ray, no files, an
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from rlgan.seeding import torch_generator
-from rlgan.types import Condition
+from rlgan.types import Condition, DensityKnowledge
 
 STEPS_PER_BLOCK = 64
-
-
-class Knowledge(IntEnum):
-    """What a prior knows of p(state), and what a rule must be told; each includes those before it."""
-
-    DIRECTION = 0
-    """A way to the data, in a unit of its own: R(x) - x."""
-    SCORE = 1
-    """d log p(state) / d state."""
-    DENSITY = 2
-    """log p(state), but for a constant."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +47,7 @@ class Prior(Protocol):
     """What pulls a chain to states that the data has."""
 
     @property
-    def knows(self) -> Knowledge:
+    def knows(self) -> DensityKnowledge:
         """How much of p(state)."""
         ...
 
@@ -76,7 +64,7 @@ class StepRule(Protocol):
     """How a chain moves. A rule is a frozen record of step sizes; all randomness comes in."""
 
     @property
-    def needs(self) -> Knowledge:
+    def needs(self) -> DensityKnowledge:
         """What it must be told of p(state)."""
         ...
 
@@ -259,8 +247,8 @@ class Chain:
             return
         rule, prior = type(self.rule).__name__, type(self.prior).__name__
         advice = {
-            Knowledge.SCORE: "Use ScorePrior(reconstruct, noise_sd) of a denoising autoencoder, or PlugAndPlayRule.",
-            Knowledge.DENSITY: "Use DensityPrior, GaussianPrior, or a rule that takes every step.",
+            DensityKnowledge.SCORE: "Use ScorePrior(reconstruct, noise_sd) of a denoiser, or PlugAndPlayRule.",
+            DensityKnowledge.DENSITY: "Use DensityPrior, GaussianPrior, or a rule that takes every step.",
         }[self.rule.needs]
         raise ValueError(
             f"{rule} needs the {self.rule.needs.name.lower()} of the prior, and {prior} knows its "

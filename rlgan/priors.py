@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rlgan.chains import Knowledge
 from rlgan.objectives.plug_and_play import (
     blurred,
     denoising_score,
     gaussian_prior_direction,
     reconstruction_direction,
 )
+from rlgan.types import DensityKnowledge
 
 
 class ReconstructionPrior:
@@ -24,7 +24,7 @@ class ReconstructionPrior:
         reconstruct: [N, ...] states -> the same shape.
     """
 
-    knows: ClassVar = Knowledge.DIRECTION
+    knows: ClassVar = DensityKnowledge.DIRECTION
 
     def __init__(self, reconstruct: Callable[[Tensor], Tensor]) -> None:
         self.reconstruct = reconstruct
@@ -48,7 +48,7 @@ class ScorePrior:
         noise_sd: sigma, of the noise that it was trained to take away.
     """
 
-    knows: ClassVar = Knowledge.SCORE
+    knows: ClassVar = DensityKnowledge.SCORE
 
     def __init__(self, reconstruct: Callable[[Tensor], Tensor], noise_sd: float) -> None:
         self.reconstruct, self.noise_sd = reconstruct, noise_sd
@@ -73,7 +73,7 @@ class EncodedPrior:
         encode: [N, C, H, W] images -> [N, ...] states.
     """
 
-    knows: ClassVar = Knowledge.DIRECTION
+    knows: ClassVar = DensityKnowledge.DIRECTION
 
     def __init__(self, encode: Callable[[Tensor], Tensor]) -> None:
         self.encode = encode
@@ -91,7 +91,7 @@ class EncodedPrior:
 class GaussianPrior:
     """N(0, 1): with eps1 = lambda, the decay of an L2 penalty."""
 
-    knows: ClassVar = Knowledge.DENSITY
+    knows: ClassVar = DensityKnowledge.DENSITY
 
     def direction(self, state_N: Tensor, image_NCHW: Tensor) -> Tensor:
         """-x."""
@@ -110,7 +110,7 @@ class BlurPrior:
         blur_sd: pixels.
     """
 
-    knows: ClassVar = Knowledge.DIRECTION
+    knows: ClassVar = DensityKnowledge.DIRECTION
 
     def __init__(self, blur_sd: float) -> None:
         self.blur_sd = blur_sd
@@ -148,7 +148,7 @@ class DensityPrior:
         log_density_of: [N, ...] states -> [N] nats.
     """
 
-    knows: ClassVar = Knowledge.DENSITY
+    knows: ClassVar = DensityKnowledge.DENSITY
 
     def __init__(self, log_density_of: Callable[[Tensor], Tensor]) -> None:
         self.log_density_of = log_density_of

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from rlgan.chains import Knowledge, Place
+from rlgan.chains import Place
 from rlgan.objectives.plug_and_play import (
     decaying_step_size,
     langevin_log_proposal,
@@ -17,6 +17,7 @@ from rlgan.objectives.plug_and_play import (
     plug_and_play_step,
     released_step,
 )
+from rlgan.types import DensityKnowledge
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class PlugAndPlayRule:
         quiet_from: from this step on there is no noise, so that the image comes to rest; None: always noise.
     """
 
-    needs: ClassVar = Knowledge.DIRECTION
+    needs: ClassVar = DensityKnowledge.DIRECTION
     eps1: float
     eps2: float
     eps3: float
@@ -64,7 +65,7 @@ class ReleasedRule:
         highest: their upper bound.
     """
 
-    needs: ClassVar = Knowledge.DIRECTION
+    needs: ClassVar = DensityKnowledge.DIRECTION
     eps1: float
     eps2: float
     eps3: float
@@ -90,7 +91,7 @@ class LangevinRule:
         step_size: eps.
     """
 
-    needs: ClassVar = Knowledge.SCORE
+    needs: ClassVar = DensityKnowledge.SCORE
     step_size: float
 
     def propose(self, place: Place, noise_N: Tensor, step: int) -> Tensor:
@@ -112,7 +113,7 @@ class StochasticGradientRule:
         power: gamma.
     """
 
-    needs: ClassVar = Knowledge.SCORE
+    needs: ClassVar = DensityKnowledge.SCORE
     first: float
     delay: float
     power: float
@@ -134,7 +135,7 @@ class AdjustedLangevinRule:
         step_size: eps.
     """
 
-    needs: ClassVar = Knowledge.DENSITY
+    needs: ClassVar = DensityKnowledge.DENSITY
     step_size: float
 
     def propose(self, place: Place, noise_N: Tensor, step: int) -> Tensor:
@@ -159,7 +160,7 @@ class RandomWalkRule:
         walk_sd: sd of a step in every direction.
     """
 
-    needs: ClassVar = Knowledge.DENSITY
+    needs: ClassVar = DensityKnowledge.DENSITY
     walk_sd: float
 
     def propose(self, place: Place, noise_N: Tensor, step: int) -> Tensor:

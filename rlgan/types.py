@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -147,6 +148,17 @@ class Condition(Protocol):
         It is differentiable in the images. Row n belongs to chain n of the batch, which may have a y of its own.
         """
         ...
+
+
+class DensityKnowledge(IntEnum):
+    """What a prior knows of p(state), and what a rule must be told; each includes those before it."""
+
+    DIRECTION = 0
+    """A way to the data, in a unit of its own: R(x) - x."""
+    SCORE = 1
+    """d log p(state) / d state."""
+    DENSITY = 2
+    """log p(state), but for a constant."""
 
 
 class Source(Protocol):
