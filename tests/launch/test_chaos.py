@@ -79,7 +79,8 @@ def watch():
     while True:
         time.sleep(1)
         if ray.is_initialized():
-            used = get_memory_info_reply(get_state_from_address()).store_stats.object_store_bytes_used
+            address = ray.get_runtime_context().gcs_address  # there may be other clusters on this machine
+            used = get_memory_info_reply(get_state_from_address(address)).store_stats.object_store_bytes_used
             Path("store.txt").write_text(str(used))
 
 threading.Thread(target=watch, daemon=True).start()
