@@ -1,7 +1,7 @@
 """The rows of the reliability scoreboard: the fault, what must happen, and the tests that show it.
 
-    python -m pytest -m "fault and (slow or not slow)" --fault-report rlgan-reliability.json     the fault suite
-    python tests/fault_report.py rlgan-reliability.json                                          its table, in markdown
+    python -m pytest -n 2 --dist worksteal -m "fault and (slow or not slow)" --fault-report rlgan-reliability.json
+    python tests/fault_report.py rlgan-reliability.json     the table of that suite, in markdown
 
 A row is shown by all tests whose address begins with one of its entries.
 """
