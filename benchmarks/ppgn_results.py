@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rlgan.captions import CaptionWords
-from rlgan.chain_requests import ChainConfig, ChainRequest, LabelRequest
+from rlgan.chain_requests import ChainRequest, LabelRequest
 from rlgan.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from rlgan.launch.chain_model import load_chain_model
 from rlgan.launch.chain_pictures import recorded_steps, strip
@@ -33,10 +33,11 @@ from rlgan.launch.pictures import write_png
 from rlgan.metrics.frechet import FeatureMoments
 from rlgan.metrics.images import nearest_distances, within_label_distance
 from rlgan.objectives.plug_and_play import label_log_probability, label_logit, released_label_log_probability
-from rlgan.plug_and_play import ENCODER, model_named
+from rlgan.plug_and_play import ENCODER, model_named, planned_rounds
 from rlgan.policies import PPGNConfig
 from rlgan.policies.ppgn_workers import PPGNLearner
 from rlgan.seeding import torch_generator
+from rlgan.settings import changed
 
 NUM_LABELS = 10
 HELD_OUT = 0.4
@@ -169,13 +170,7 @@ class Progress:
         self.learner, self.settings, self.step = learner, settings, 0
         self.ratio: float | None = None
         self.figures: dict[str, dict[str, float]] = {}
-        model = settings.plug_and_play
-        counts = {
-            "encoder": settings.encoder_rounds,
-            "generator": settings.rounds * model.has_generator,
-            "denoiser": settings.denoiser_rounds * model.has_denoiser,
-            "classifier": settings.classifier_rounds,
-        }
+        counts = planned_rounds(settings.plug_and_play, dict(settings))
         self.rounds = [(phase, index, count) for phase, count in counts.items() for index in range(count)]
 
     @property
@@ -252,7 +247,7 @@ def run_row(name: str, seed: int, num_chains: int, folder: Path, bench: Bench, o
     row = ROWS[name]
     trained = load_chain_model(folder)
     model = model_named(row.model)
-    chain = ChainConfig(**{**trained.chain.model_dump(), **row.chain})
+    chain = changed(trained.chain, row.chain, "chain")
     request = ChainRequest(
         LabelRequest(tuple(range(NUM_LABELS)), row.classifier, row.gradient),
         chain.rule_for(model), chain.steps, seed, recorded_steps(chain.steps, 12),

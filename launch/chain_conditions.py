@@ -20,6 +20,7 @@ from rlgan.launch.chain_model import ChainModel
 from rlgan.models.code_nets import CodeEncoder
 from rlgan.objectives.plug_and_play import label_log_probability, label_logit, released_label_log_probability
 from rlgan.plug_and_play import CAPTIONER, ENCODER
+from rlgan.settings import told
 
 _GRADIENTS = {"true": label_log_probability, "released": released_label_log_probability, "logit": label_logit}
 _HOLES: dict[str, Callable[[int, int], tuple[int, int, int, int]]] = {
@@ -67,17 +68,6 @@ class ConditionOptions(BaseModel):
         0.5, gt=0, description="How far known pixels may be off, in units of brightness; less holds them closer."
     )
 
-    def is_given(self, name: str) -> bool:
-        """Whether an option says something else than its default.
-
-        Args:
-            name: of the field.
-
-        Returns:
-            False where it was left out.
-        """
-        return bool(getattr(self, name) != type(self).model_fields[name].default)
-
 
 def condition_of(options: ConditionOptions, model: ChainModel) -> ConditionRequest:
     """The condition that the options ask for.
@@ -94,7 +84,7 @@ def condition_of(options: ConditionOptions, model: ChainModel) -> ConditionReque
     """
     rivals = {"--class": options.label, "--inpaint": options.inpaint}
     for name in ("mask", "context_sd"):
-        if options.inpaint is None and options.is_given(name):
+        if options.inpaint is None and told(options, name):
             raise ConfigError(
                 f"--{name.replace('_', '-')} says how a picture is filled; give it with --inpaint FILE.png."
             )
@@ -105,7 +95,7 @@ def condition_of(options: ConditionOptions, model: ChainModel) -> ConditionReque
         rivals[word] = value
     others = {word: value for word, value in rivals.items() if word != "--class" and value is not None}
     for name in ("gradient", "condition_net"):
-        if others and options.label is None and options.is_given(name):
+        if others and options.label is None and told(options, name):
             raise ConfigError(
                 f"--{name.replace('_', '-')} is of labels, and {next(iter(others))} without --class asks for none; "
                 "leave it out."

@@ -21,6 +21,7 @@ from rlgan.launch.chain_pictures import recorded_steps, strip, write_gif
 from rlgan.launch.image_judgement import as_picture
 from rlgan.launch.options import OptionStyle, one_line, parse_options
 from rlgan.launch.pictures import write_png
+from rlgan.settings import told
 
 STYLE = OptionStyle("rlgan sample", "Run chains of images with the newest checkpoint of a PPGN run.", positional="run")
 
@@ -52,7 +53,7 @@ class SampleChainOptions(ConditionOptions):
         """Refuse options that nothing would come of."""
         if self.address is not None and self.num_env_runners == 0:
             raise ValueError("--address is of the cluster of the runners; give it with --num-env-runners 1 or more.")
-        if self.is_given("columns") and self.gif is None and self.grid is None:
+        if told(self, "columns") and self.gif is None and self.grid is None:
             raise ValueError("--columns is of a sheet; give it with --grid FILE.png or --gif FILE.gif.")
         return self
 

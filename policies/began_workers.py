@@ -210,7 +210,7 @@ class BEGANLearner(AdversarialLearner):
     def _step(self, start: Equilibrium) -> Equilibrium:
         """One step of G, one of D, one of k."""
         config: BEGANHyperparameters = self.config.hyperparameters
-        carry = self.config.hyperparameters.carry_at(start.step)
+        carry = config.carry_at(start.step)
         if self._generator.carry is not None:
             self._generator.carry.fill_(carry)
         real_BCHW = self._real_images("real images", start.step)

@@ -23,6 +23,7 @@ from rlgan.policies.learner import AdversarialLearner
 from rlgan.policies.runner import BatchRunner
 from rlgan.policies.token_runner import GENERATOR
 from rlgan.seeding import torch_generator
+from rlgan.settings import told
 
 CRITIC = "critic"
 
@@ -72,7 +73,7 @@ class BGANHyperparameters(BaseModel):
     def _options_have_an_effect(self) -> "BGANHyperparameters":
         """Only reinforce has a baseline; a comparison needs two draws."""
         needs_two = {"importance": True, "reinforce": self.baseline == "leave_one_out"}
-        if self.estimator != "reinforce" and self.baseline != type(self).model_fields["baseline"].default:
+        if self.estimator != "reinforce" and told(self, "baseline"):
             raise ValueError(f"baseline: of no effect with estimator {self.estimator}")
         if self.num_draws < 2 and needs_two.get(self.estimator, False):
             raise ValueError("num_draws must be at least 2, so that the draws of a code can be compared")

@@ -80,10 +80,8 @@ def _checked(cumulative_NV: Tensor) -> Tensor:
     """The same cumulative weights, once every row is known to have a total; the largest weight of such a row is 1."""
     has_total_N = cumulative_NV[:, -1] > 0
     if not bool(has_total_N.all()):
-        failed = len(has_total_N) - int(has_total_N.sum())
-        raise NonFiniteError(
-            f"{failed} of {len(has_total_N)} next-token distributions are NaN or empty; check the weights."
-        )
+        rows = len(has_total_N)
+        raise NonFiniteError(softmax_layer.cannot_draw(rows - int(has_total_N.sum()), rows))
     return cumulative_NV
 
 

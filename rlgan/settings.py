@@ -52,6 +52,20 @@ def changed(model: Model, changes: Mapping[str, Any], where: str) -> Model:
     return filled(type(model), merged, where)
 
 
+def told(model: BaseModel, *names: str) -> list[str]:
+    """Which fields say something else than their default, for refusing those that would have no effect.
+
+    Args:
+        model: the values.
+        *names: the fields to look at.
+
+    Returns:
+        Some of the names, in their order.
+    """
+    fields = type(model).model_fields
+    return [name for name in names if getattr(model, name) != fields[name].default]
+
+
 def _explain(model_class: type[BaseModel], error: ValidationError, where: str) -> str:
     """One line for the first error."""
     first = error.errors(include_url=False)[0]

@@ -7,6 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 
+def make_token() -> None:
+    """Write an access token, which only `ray.init` makes by itself."""
+    generate = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
+    subprocess.run(generate, capture_output=True, check=True)
+
+
 @contextmanager
 def cluster_of_nodes(num_cpus: int) -> Iterator[Any]:
     """A `ray.cluster_utils.Cluster` with a head; the block adds the nodes, and the cluster ends with it.
@@ -16,8 +22,7 @@ def cluster_of_nodes(num_cpus: int) -> Iterator[Any]:
     """
     from ray.cluster_utils import Cluster
 
-    generate = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
-    subprocess.run(generate, capture_output=True, check=True)  # only `ray.init` would make one by itself
+    make_token()
     head = {"num_cpus": num_cpus, "num_gpus": 0, "include_dashboard": False, "gcs_server_port": 0}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:

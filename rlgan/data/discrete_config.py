@@ -10,6 +10,7 @@ from rlgan.data.image_config import ImageCorpusConfig
 from rlgan.data.image_source import load_image_source
 from rlgan.data.sources import load_source
 from rlgan.image_types import MAX_LEVELS
+from rlgan.settings import told
 from rlgan.types import Source
 
 
@@ -46,10 +47,9 @@ class DiscreteCorpusConfig(ImageCorpusConfig):
         if self.kind == "text" and self.data is None:
             raise ValueError("kind text needs a data file")
         if self.kind == "text":
-            for_images = ("labels", "colour", "size", "levels", "max_images", "scenes")
-            told = [name for name in for_images if getattr(self, name) != type(self).model_fields[name].default]
-            if told:
-                raise ValueError(f"{', '.join(told)}: of no effect with kind text")
+            ignored = told(self, "labels", "colour", "size", "levels", "max_images", "scenes")
+            if ignored:
+                raise ValueError(f"{', '.join(ignored)}: of no effect with kind text")
         if self.kind == "images" and (self.length is not None or self.max_vocab is not None):
             raise ValueError("length and max_vocab are for kind text")
         return self

@@ -23,10 +23,10 @@ RLGAN_INLINE void store_some(float* p, Vec v, int64_t count) {
 }
 
 RLGAN_INLINE Vec splat(float x) { return x - Vec{}; }
-// All three let a NaN win, as torch does: a comparison with NaN is false, so that a plain `a > b ? a : b` would lose it.
+RLGAN_INLINE Vec larger_number(Vec a, Vec b) { return a > b ? a : b; }  // loses a NaN in a: a comparison with it is false
+// These let a NaN win, as torch does.
 RLGAN_INLINE IntVec beats(Vec a, Vec b) { return (a > b) | (a != a); }
 RLGAN_INLINE Vec larger(Vec a, Vec b) { return beats(a, b) ? a : b; }
-RLGAN_INLINE Vec larger_number(Vec a, Vec b) { return a > b ? a : b; }  // the cheap one: loses a NaN in a
 RLGAN_INLINE Vec relu(Vec x) { return Vec{} > x ? Vec{} : x; }
 
 #if defined(__clang__)

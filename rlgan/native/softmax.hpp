@@ -92,9 +92,9 @@ static int64_t sample_rows(const SoftmaxLayer& layer, const float* hidden, int64
         for (int64_t g = 0; g < blocks; g++) {
             block_logits(layer, packed, g, logits);
             for (int64_t r = 0; r < count; r++) {
-                const float most = block_largest(logits + r * BLOCK);
+                const float *row = logits + r * BLOCK, most = block_largest(row);
                 shift[r * blocks + g] = most;
-                weight[r * blocks + g] = most == -INFINITY ? empty_sum(logits + r * BLOCK) : block_sum(logits + r * BLOCK, most, nullptr);
+                weight[r * blocks + g] = most == -INFINITY ? empty_sum(row) : block_sum(row, most, nullptr);
             }
         }
         for (int64_t r = 0; r < count; r++) {

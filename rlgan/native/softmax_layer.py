@@ -22,6 +22,19 @@ def supports(*tensors: Tensor) -> bool:
     return native_library() is not None and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
 
 
+def cannot_draw(failed: int, rows: int) -> str:
+    """What the error says where a token cannot be drawn, by the core and by torch.
+
+    Args:
+        failed: rows that are NaN, or -inf everywhere.
+        rows: of how many.
+
+    Returns:
+        The message.
+    """
+    return f"{failed} of {rows} next-token distributions are NaN or empty; check the weights."
+
+
 def sample(hidden_NH: Tensor, weight_VH: Tensor, bias_V: Tensor, uniform_NK: Tensor, temperature: float) -> Tensor:
     """Inverse-CDF draws; see `rlgan.sampling.sample_linear`.
 
@@ -50,7 +63,7 @@ def sample(hidden_NH: Tensor, weight_VH: Tensor, bias_V: Tensor, uniform_NK: Ten
         uniform_NK.data_ptr(), rows, hidden, vocab, draws, 1.0 / temperature, token_NK.data_ptr(),
     )  # fmt: skip
     if failed:
-        raise NonFiniteError(f"{failed} of {rows} next-token distributions are NaN or empty; check the weights.")
+        raise NonFiniteError(cannot_draw(failed, rows))
     return token_NK
 
 

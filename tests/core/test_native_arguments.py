@@ -15,6 +15,7 @@ from rlgan.types import TokenSpace
 from tests.native_core import require_core
 
 SPACE = TokenSpace(50, 9)
+Sizes = tuple[int, ...]
 
 
 def floats(*shape: int) -> torch.Tensor:
@@ -25,25 +26,27 @@ def ids(*shape: int) -> torch.Tensor:
     return torch.zeros(shape, dtype=torch.int64)
 
 
+def sample(hidden: Sizes = (4, 3), weight: Sizes = (5, 3), bias: Sizes = (5,), uniform: Sizes = (4, 1)) -> object:
+    return softmax_layer.sample(*map(torch.zeros, (hidden, weight, bias, uniform)), 1.0)
+
+
+def gradients(grad_log_prob: Sizes = (4,), grad_entropy: Sizes | None = None) -> object:
+    of_entropy = None if grad_entropy is None else floats(*grad_entropy)
+    rows = ids(4), floats(4), floats(4), floats(*grad_log_prob), of_entropy
+    return softmax_layer.gradients(floats(4, 3), floats(5, 3), floats(5), *rows)
+
+
+def step(num_ids: int = 2, cell: Sizes = (2, 4), weight: Sizes = (16, 3), bias: Sizes = (16,)) -> object:
+    return lstm_step(ids(num_ids), *map(torch.zeros, ((2, 4), cell, (5, 3), weight, (16, 4), bias)))
+
+
 FILTERS = [(floats(6, 7), floats(6)), (floats(8, 21), floats(8))]
 MAPS = [(floats(14, 14), floats(14)), (floats(14, 14), floats(14)), (floats(1, 14), 0.0)]
 WRONG_CALLS: dict[str, tuple[str, Callable[[], object]]] = {
-    "uniforms of other rows": (
-        "uniform_NK",
-        lambda: softmax_layer.sample(floats(4, 3), floats(5, 3), floats(5), floats(2, 1), 1.0),
-    ),
-    "another hidden width": (
-        "weight_VH",
-        lambda: softmax_layer.sample(floats(4, 3), floats(5, 4), floats(5), floats(4, 1), 1.0),
-    ),
-    "a short weight": (
-        "weight_VH",
-        lambda: softmax_layer.sample(floats(4, 3), floats(4, 3), floats(5), floats(4, 1), 1.0),
-    ),
-    "a bias of two axes": (
-        "bias_V",
-        lambda: softmax_layer.sample(floats(4, 3), floats(5, 3), floats(5, 1), floats(4, 1), 1.0),
-    ),
+    "uniforms of other rows": ("uniform_NK", lambda: sample(uniform=(2, 1))),
+    "another hidden width": ("weight_VH", lambda: sample(weight=(5, 4))),
+    "a short weight": ("weight_VH", lambda: sample(weight=(4, 3))),
+    "a bias of two axes": ("bias_V", lambda: sample(bias=(5, 1))),
     "float64": (
         "weight_VH",
         lambda: softmax_layer.sample(floats(4, 3), floats(5, 3).double(), floats(5), floats(4, 1), 1.0),
@@ -56,34 +59,12 @@ WRONG_CALLS: dict[str, tuple[str, Callable[[], object]]] = {
         "token_N",
         lambda: softmax_layer.log_prob_and_entropy(floats(4, 3), floats(5, 3), floats(5), floats(4)),
     ),
-    "too few gradients": (
-        "grad_log_prob_N",
-        lambda: softmax_layer.gradients(
-            floats(4, 3), floats(5, 3), floats(5), ids(4), floats(4), floats(4), floats(3), None
-        ),
-    ),
-    "too few gradients of the entropy": (
-        "grad_entropy_N",
-        lambda: softmax_layer.gradients(
-            floats(4, 3), floats(5, 3), floats(5), ids(4), floats(4), floats(4), floats(4), floats(3)
-        ),
-    ),
-    "a cell of other rows": (
-        "cell_NH",
-        lambda: lstm_step(ids(2), floats(2, 4), floats(1, 4), floats(5, 3), floats(16, 3), floats(16, 4), floats(16)),
-    ),
-    "too few ids": (
-        "token_N",
-        lambda: lstm_step(ids(1), floats(2, 4), floats(2, 4), floats(5, 3), floats(16, 3), floats(16, 4), floats(16)),
-    ),
-    "three gates": (
-        "weight_GE",
-        lambda: lstm_step(ids(2), floats(2, 4), floats(2, 4), floats(5, 3), floats(12, 3), floats(16, 4), floats(16)),
-    ),
-    "a short bias": (
-        "bias_G",
-        lambda: lstm_step(ids(2), floats(2, 4), floats(2, 4), floats(5, 3), floats(16, 3), floats(16, 4), floats(12)),
-    ),
+    "too few gradients": ("grad_log_prob_N", lambda: gradients(grad_log_prob=(3,))),
+    "too few gradients of the entropy": ("grad_entropy_N", lambda: gradients(grad_entropy=(3,))),
+    "a cell of other rows": ("cell_NH", lambda: step(cell=(1, 4))),
+    "too few ids": ("token_N", lambda: step(num_ids=1)),
+    "three gates": ("weight_GE", lambda: step(weight=(12, 3))),
+    "a short bias": ("bias_G", lambda: step(bias=(12,))),
     "a window longer than the text": (
         "window 1",
         lambda: text_cnn.features(floats(9, 7), FILTERS, ids(2, 2), None, False),

@@ -19,6 +19,7 @@ from rlgan.launch import submit as module
 from rlgan.launch.interrupts import EXIT_SECONDS
 from rlgan.launch.submit import job_command
 from rlgan.launch.wheel import build_wheel, without_dependencies
+from tests.clusters import make_token
 
 RUN = ("--run-dir", "/mnt/runs/one")
 PACKAGE = Path(rlgan_package.__file__).parent
@@ -189,9 +190,7 @@ def dashboard():
     port, temporary = free_port(), tempfile.mkdtemp(prefix="rj-", dir="/tmp")
     head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     where = ["--node-ip-address=127.0.0.1", f"--port={free_port()}", f"--dashboard-port={port}"]
-    subprocess.run(
-        [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"], capture_output=True, check=True
-    )
+    make_token()
     with (
         Path(temporary, "head.log").open("w") as log,
         subprocess.Popen(
