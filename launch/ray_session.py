@@ -5,7 +5,6 @@ import ipaddress
 import logging
 import math
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -14,9 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import filelock
-
 from rlgan.errors import ClusterError, first_line
+from rlgan.launch.ray_folder import ray_folder
 from rlgan.launch.room import cores_here, require_local_room, require_room
 from rlgan.launch.run_config import WorkerConfig
 
@@ -95,28 +93,6 @@ def ray_for(workers: WorkerConfig, bundles: Sequence[Mapping[str, float]]) -> It
             yield
     finally:
         ray.shutdown()
-
-
-@contextlib.contextmanager
-def ray_folder(parent: Path) -> Iterator[Path]:
-    """A folder for the files of a private Ray, removed afterwards; so are those that killed runs have left.
-
-    Args:
-        parent: where it is made.
-
-    Yields:
-        The folder.
-    """
-    for left in parent.glob("rlgan-*/run.lock"):
-        with contextlib.suppress(OSError, filelock.Timeout), filelock.FileLock(left, timeout=0):
-            shutil.rmtree(left.parent, ignore_errors=True)
-            sys.stdout.write(f"rlgan: removed {left.parent}, which a run that was killed had left\n")
-    folder = Path(tempfile.mkdtemp(prefix="rlgan-", dir=parent))
-    with filelock.FileLock(folder / "run.lock"):
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_listener(address: str, timeout_seconds: float) -> None:

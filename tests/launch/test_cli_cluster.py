@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import filelock
 import pytest
 
 from rlgan.errors import ClusterError
@@ -242,19 +241,6 @@ def test_a_program_that_is_connected_stays_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", fake)
     with ray_session.ray_for(WorkerConfig(), []):
         pass
-
-
-def test_what_a_killed_run_has_left_is_removed(tmp_path):
-    for name in ("rlgan-left", "rlgan-alive", "rlgan-other", "mine"):
-        (tmp_path / name / "session").mkdir(parents=True)
-    for name in ("rlgan-left", "rlgan-alive", "mine"):
-        (tmp_path / name / "run.lock").touch()
-    with filelock.FileLock(tmp_path / "rlgan-alive" / "run.lock"), ray_session.ray_folder(tmp_path) as folder:
-        assert folder.parent == tmp_path and folder.is_dir()
-        (folder / "session").mkdir()
-        names = {path.name for path in tmp_path.iterdir()}
-        assert names == {"rlgan-alive", "rlgan-other", "mine", folder.name}
-    assert not folder.exists()
 
 
 def test_noise_of_ray_goes_into_a_file(tmp_path, capfd):

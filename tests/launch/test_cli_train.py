@@ -41,7 +41,7 @@ def test_a_run_leaves_a_whole_directory(rlgan_process, tiny_words, tmp_path):
     checkpoint = latest_checkpoint(path / "checkpoints")
     assert checkpoint is not None and checkpoint.step == 7
     assert len((path / "samples" / "step-000007.txt").read_text().splitlines()) == 20
-    assert not list(Path("/tmp").glob(f"rlgan-*/session_*_{process.pid}")), "Ray's folder is gone"
+    assert not list(Path("/tmp").glob(f".rlgan-ray-*/session_*_{process.pid}")), "Ray's folder is gone"
 
 
 def test_workers_change_nothing_but_the_speed(rlgan_process, tiny_words, tmp_path):
