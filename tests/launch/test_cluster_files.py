@@ -1,5 +1,6 @@
 """The files of launch/cluster/: checked as far as can be without the platforms they are for."""
 
+import os
 import re
 import shlex
 import shutil
@@ -136,36 +137,72 @@ def stand_in_for_slurm(tmp_path, monkeypatch) -> Callable[[str], None]:
 
 def test_the_slurm_script_starts_symmetric_run_as_ray_reads_it(stand_in_for_slurm, tmp_path, monkeypatch):
     """The whole script with stand-ins for SLURM and Ray: the words that arrive, and a requeue after SIGTERM only."""
-    stand_in_for_slurm('printf "%s\\n" "$@" > words; exit "$CODE"')
+    stand_in_for_slurm('printf "%s\\n" "$@" > words; env > environment; exit "$CODE"')
+    run = tmp_path / "shared" / "a b"
+    run.mkdir(parents=True)
     for code, is_requeued in ((0, False), (4, False), (143, True)):
         monkeypatch.setenv("CODE", str(code))
-        command = ["bash", str(FILES / "slurm.sh"), "bgan", "/shared/a b", "--rounds", "3"]
+        command = ["bash", str(FILES / "slurm.sh"), "bgan", str(run), "--rounds", "3"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == code and "secret-token" not in done.stdout + done.stderr
+        assert done.returncode == (code or 6) and "secret-token" not in done.stdout + done.stderr
         assert (tmp_path / "requeued").exists() == is_requeued
+        assert ("the run has not begun" in done.stderr) == (code == 0), (
+            "Ray's command ends with 0 where it cannot start"
+        )
+    (run / "report.html").touch()
+    monkeypatch.setenv("CODE", "0")
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
     words = (tmp_path / "words").read_text().splitlines()
     before, after = words[: words.index("--")], words[words.index("--") + 1 :]
     assert before[1:7] == ["ray", "symmetric-run", "--address", "node7:20007", "--min-nodes", "2"]
-    assert after[:4] == ["rlgan", "train", "bgan", "--run-dir"] and after[4] == "/shared/a b"
+    assert before[7:] == ["--num-cpus", "16"]
+    assert after[:4] == ["rlgan", "train", "bgan", "--run-dir"] and after[4] == str(run)
     assert after[-2:] == ["--rounds", "3"] and "node7:20007" in after
+    assert "RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300\n" in (tmp_path / "environment").read_text()
+    _starts_on_every_node(before[7:])
 
 
-def test_the_slurm_script_hands_the_signal_to_the_driver(stand_in_for_slurm, tmp_path):
-    """The step is a stand-in whose driver, like rlgan, says in run.lock.json who it is and ends with 143 on SIGTERM."""
-    driver = 'trap "echo checkpoint > saved; exit 143" TERM; while true; do sleep 0.1; done'
-    lock = 'echo \'{"pid": \'$!\', "host": "x"}\' > run/run.lock.json'
-    stand_in_for_slurm(f"bash -c '{driver}' &\n{lock}; wait $!")
-    (tmp_path / "run").mkdir()
-    process = subprocess.Popen(["bash", str(FILES / "slurm.sh"), "bgan", "run"], cwd=tmp_path)
-    lock = tmp_path / "run" / "run.lock.json"
-    for _ in range(200):
-        if lock.exists() and lock.read_text().endswith("}\n"):
-            break
-        time.sleep(0.05)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 143
-    assert (tmp_path / "saved").exists() and "requeue 20007" in (tmp_path / "requeued").read_text()
+def _starts_on_every_node(options: list[str]) -> None:
+    """Ray gives the options between the address and `--` to `ray start` on the head and on all others."""
+    from ray.scripts.scripts import start
+    from ray.scripts.symmetric_run import curate_and_validate_ray_start_args
+
+    given = curate_and_validate_ray_start_args(["--address", "node7:20007", "--min-nodes", "2", *options])
+    assert given == options
+    for first in (["--head"], ["--address", "node7:20007", "--block"]):
+        values = start.make_context("start", [*first, *given], resilient_parsing=False).params
+        # `ray start` aborts where these are given without --head.
+        assert [values[name] for name in ("port", "redis_shard_ports", "include_dashboard")] == [None] * 3
+
+
+DRIVER = 'trap "echo checkpoint > saved; exit 143" TERM; echo up >> drivers; while true; do sleep 0.1; done'
+
+
+@pytest.mark.parametrize("named", ["driver", "gone", "another", "nobody"])
+def test_the_slurm_script_hands_the_signal_to_the_driver(named, stand_in_for_slurm, tmp_path):
+    """The step is a stand-in whose driver, like rlgan, says in run.lock.json who it is and ends with 143 on SIGTERM.
+
+    A driver that was killed has left the number of a process that is gone, or by now another one: then, as before the
+    driver has said who it is, the step itself gets the signal.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    with subprocess.Popen(["sleep", "60"], env=environment) as another:
+        pid = {"driver": "$!", "gone": str(2**22 + 1), "another": str(another.pid), "nobody": ""}[named]
+        lock = f'echo "{{\\"pid\\": {pid}, \\"host\\": \\"x\\"}}" > run/run.lock.json' if pid else ":"
+        step = f"{lock}; wait $!" if named == "driver" else f"{lock}; trap 'kill $!; wait $!; exit 143' TERM; wait $!"
+        stand_in_for_slurm(f"bash -c '{DRIVER}' &\n{step}")
+        (tmp_path / "run").mkdir()
+        process = subprocess.Popen(["bash", str(FILES / "slurm.sh"), "bgan", "run"], cwd=tmp_path)
+        for _ in range(200):
+            if (tmp_path / "drivers").exists() and (not pid or (tmp_path / "run" / "run.lock.json").exists()):
+                break
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 143
+        assert (tmp_path / "saved").exists() and "requeue 20007" in (tmp_path / "requeued").read_text()
+        assert another.poll() is None, "a process that is none of the job's is left alone"
+        another.kill()
 
 
 ALLOWED = {  # KubeRay's v1 RayJob (1.5), as far as this file uses it; a word outside is a mistake
