@@ -16,6 +16,7 @@ import yaml
 
 from rlgan.launch.catalogue import system_named
 from rlgan.launch.train_options import read_train_options
+from tests.tools import require_tool
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads pyproject.toml")
 ROOT = Path(__file__).parents[2]
@@ -70,6 +71,7 @@ def test_the_ray_job():
     (mount,), (claimed,) = head["containers"][0]["volumeMounts"], head["volumes"]
     assert claimed["persistentVolumeClaim"]["claimName"] == volume["metadata"]["name"]
     assert mount["name"] == claimed["name"]
+    assert head["securityContext"] == {"fsGroup": 100}, "the image's user, ray (1000:100), may write to the volume"
     assert Path(mount["mountPath"]) in options.invocation.run_dir.parents
     pods = [(cluster["headGroupSpec"], 1)] + [(group, group["replicas"]) for group in cluster["workerGroupSpecs"]]
     cpus = 0.0
@@ -89,6 +91,12 @@ def test_ray_up(name):
     validate_config(prepare_config(config))
     head = " ".join(config["head_start_ray_commands"])
     assert "--dashboard-host=127.0.0.1" in head and "--head" in head
+    assert "--autoscaling-config=~/ray_bootstrap_config.yaml" in head, "without it no other node is started"
+    started = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
+    starts = [command for command in started if "ray start" in command]
+    assert len(starts) == 2 and all(command.startswith("RAY_AUTH_MODE=token ray start") for command in starts)
+    assert config["file_mounts"] == {"~/.ray/auth_token": "~/.ray/auth_token"}, "where Ray looks for it"
+    assert "umask 077 && ray get-auth-token --generate > /dev/null" in (FILES / name).read_text()
     assert "security_group" not in str(config) and "0.0.0.0" not in str(config)
     with pytest.raises(Exception, match="unexpected_key"):
         validate_config(prepare_config(config | {"unexpected_key": 1}))
@@ -111,8 +119,8 @@ def test_the_slurm_script():
 
 def test_shellcheck():
     found = shutil.which("shellcheck")
-    if found is None:
-        pytest.skip("shellcheck is not here")
+    require_tool(found is not None, "shellcheck")
+    assert found is not None
     done = subprocess.run([found, str(FILES / "slurm.sh")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -205,16 +213,32 @@ def test_the_slurm_script_hands_the_signal_to_the_driver(named, stand_in_for_slu
         another.kill()
 
 
-ALLOWED = {  # KubeRay's v1 RayJob (1.5), as far as this file uses it; a word outside is a mistake
+POD = {
+    "": {"spec"},
+    "spec": {"containers", "volumes", "securityContext"},
+    "spec.securityContext": {"fsGroup"},
+    "spec.containers": {"name", "image", "resources", "volumeMounts"},
+    "spec.containers.resources": {"limits", "requests"},
+    "spec.containers.resources.limits": {"cpu", "memory"},
+    "spec.containers.resources.requests": {"cpu", "memory"},
+    "spec.containers.volumeMounts": {"name", "mountPath"},
+    "spec.volumes": {"name", "persistentVolumeClaim"},
+    "spec.volumes.persistentVolumeClaim": {"claimName"},
+}
+GROUPS = {"headGroupSpec": set(), "workerGroupSpecs": {"groupName", "replicas", "minReplicas", "maxReplicas"}}
+ALLOWED = {  # KubeRay's v1 RayJob (1.5.1) and Kubernetes' pods, as far as this file uses them; others are mistakes
     "": {"apiVersion", "kind", "metadata", "spec"},
     "spec": {
         "entrypoint", "submissionMode", "backoffLimit", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished",
         "rayClusterSpec",
     },
-    "spec.rayClusterSpec": {"rayVersion", "authOptions", "headGroupSpec", "workerGroupSpecs"},
-    "spec.rayClusterSpec.headGroupSpec": {"rayStartParams", "template"},
-    "spec.rayClusterSpec.workerGroupSpecs": {
-        "groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"
+    "spec.rayClusterSpec": {"rayVersion", "authOptions", *GROUPS},
+    "spec.rayClusterSpec.authOptions": {"mode"},
+    **{f"spec.rayClusterSpec.{group}": {"rayStartParams", "template", *more} for group, more in GROUPS.items()},
+    **{
+        f"spec.rayClusterSpec.{group}.template{place and '.'}{place}": allowed
+        for group in GROUPS
+        for place, allowed in POD.items()
     },
 }  # fmt: skip
 
@@ -223,11 +247,16 @@ def unknown_keys(job: dict) -> list[str]:
     """Fields of a RayJob that KubeRay would drop in silence."""
     found = []
     for place, allowed in ALLOWED.items():
-        values = job
-        for name in filter(None, place.split(".")):
-            values = values[name]
-        for one in values if isinstance(values, list) else [values]:
-            found += [f"{place}.{name}" for name in one if name not in allowed]
+        found += [f"{place}.{name}" for one in _all_at(job, place) for name in one if name not in allowed]
+    return found
+
+
+def _all_at(job: dict, place: str) -> list[dict]:
+    """The mappings at a dotted place, of every entry of a list on the way."""
+    found = [job]
+    for name in filter(None, place.split(".")):
+        values = [one[name] for one in found if name in one]
+        found = [one for value in values for one in (value if isinstance(value, list) else [value])]
     return found
 
 
@@ -235,8 +264,13 @@ def test_every_field_of_the_ray_job_is_one_of_kuberays():
     _, job = documents("rayjob.yaml")
     assert unknown_keys(job) == []
     job["spec"]["submisionMode"] = job["spec"].pop("submissionMode")
-    job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["minReplica"] = 2
-    assert unknown_keys(job) == ["spec.submisionMode", "spec.rayClusterSpec.workerGroupSpecs.minReplica"]
+    group = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
+    group["minReplica"] = 2
+    group["template"]["spec"]["containers"][0]["resources"]["limit"] = {"cpu": "4"}
+    place = "spec.rayClusterSpec.workerGroupSpecs"
+    assert unknown_keys(job) == [
+        "spec.submisionMode", f"{place}.minReplica", f"{place}.template.spec.containers.resources.limit"
+    ]  # fmt: skip
 
 
 def test_the_image_holds_the_package_alone():
@@ -244,9 +278,28 @@ def test_the_image_holds_the_package_alone():
     copied = {word for line in lines if line.startswith("COPY") for word in line.split()[2:-1]}
     assert copied == {"pyproject.toml", "README.md", "rlgan", "envs", "policies", "launch"}
     assert all((ROOT / name).exists() for name in copied)
-    assert lines.index("USER ray") < min(i for i, line in enumerate(lines) if line.startswith("COPY")), "not as root"
+    first_copy = next(index for index, line in enumerate(lines) if line.startswith("COPY"))
+    as_ray = lines[lines.index("USER ray") : first_copy]
+    (place,) = [line.split()[1] for line in as_ray if line.startswith("WORKDIR")]
+    assert as_ray.index(f"RUN mkdir {place}") < as_ray.index(f"WORKDIR {place}"), "WORKDIR makes a folder of root's"
+    doctor = next(line for line in lines if "rlgan doctor" in line)
+    assert "RLGAN_NATIVE=portable" in doctor, "an image without the native core is not built in silence"
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    assert sent[1] == "*" and {line[1:] for line in sent if line.startswith("!")} == copied
+    assert {"**/__pycache__", "**/*.so", "**/runs"} <= set(sent)
 
 
-def test_an_upload_of_the_checkout_leaves_run_directories_out():
-    ignored = {line for line in (ROOT / ".rayignore").read_text().splitlines() if not line.startswith("#")}
-    assert ignored >= {"runs", ".git", ".venv", "build", "__pycache__"}
+def test_an_upload_of_the_checkout_leaves_run_directories_out(tmp_path):
+    """Ray's own reading of .rayignore, on a tree with what a checkout holds after some work."""
+    from ray._private.runtime_env.packaging import get_excludes_from_ignore_files
+
+    shutil.copy(ROOT / ".rayignore", tmp_path)
+    sent = ["pyproject.toml", "launch/train.py", "docs/runs.md"]
+    left_out = ["runs/one/checkpoints/step-000007/state.json", ".git/config", ".venv/bin/python", "build/lib/a.py"]
+    left_out += ["dist/a.whl", "launch/__pycache__/train.cpython-311.pyc", "rlgan.egg-info/PKG-INFO", ".mypy_cache/a"]
+    for name in (*sent, *left_out):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    excludes = get_excludes_from_ignore_files(tmp_path, include_gitignore=False)
+    kept = [name for name in (*sent, *left_out) if not any(excluded(tmp_path / name) for excluded in excludes)]
+    assert kept == sent

@@ -1,5 +1,6 @@
 """`rlgan submit`: what it refuses, what it sends, whose exit code it ends with; once on a real cluster with tokens."""
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ from rlgan.launch.interrupts import EXIT_SECONDS
 from rlgan.launch.submit import job_command
 from rlgan.launch.wheel import build_wheel, without_dependencies
 from tests.clusters import make_token
+from tests.tools import require_tool
 
 RUN = ("--run-dir", "/mnt/runs/one")
 PACKAGE = Path(rlgan_package.__file__).parent
@@ -184,7 +186,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def dashboard():
     """URL of a cluster of three CPUs, started by `ray start` on loopback, that takes jobs and asks for a token."""
-    pytest.importorskip("aiohttp_cors", reason="a cluster that takes jobs needs ray[default]")
+    require_tool(importlib.util.find_spec("aiohttp_cors") is not None, "aiohttp_cors, of ray[default],")
     folder = str(Path(sys.executable).parent)  # Ray's agents call python and pip by name
     environment = os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "RAY_AUTH_MODE": "token"}
     port, temporary = free_port(), tempfile.mkdtemp(prefix="rj-", dir="/tmp")
