@@ -3,20 +3,27 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 4.0
 EXIT_SECONDS = 20.0
+SAVE_SECONDS = 90.0
+"""Less than the two minutes that SLURM gives (launch/cluster/slurm.sh)."""
+_PAUSE_SECONDS = 0.5
+_AS_LEFT = "the run is as the last checkpoint left it: go on with --resume auto"
 
 
 class Interrupts:
     """Handles the two signals while a run lasts.
 
     Outside `finish_round` a signal raises KeyboardInterrupt where it arrives. Inside, the round may go on for
-    GRACE_SECONDS before that. EXIT_SECONDS after the first signal the process ends in any case.
+    GRACE_SECONDS before that. EXIT_SECONDS after the first signal the process ends in any case, but for a checkpoint
+    that is being written then (`finish_save`): it has SAVE_SECONDS. Whatever ends the process so says it.
 
     Example:
         `with Interrupts() as interrupts: ...; with interrupts.finish_round(): algorithm.train()`
@@ -28,7 +35,7 @@ class Interrupts:
     def __init__(self, grace_seconds: float = GRACE_SECONDS) -> None:
         self.signal: signal.Signals | None = None
         self._grace_seconds = grace_seconds
-        self._in_round = False
+        self._in_round = self._in_save = False
         self._gives_up = False
         self._before: dict[signal.Signals, object] = {}
         self._timers: list[threading.Timer] = []
@@ -62,16 +69,34 @@ class Interrupts:
         """
         return _Round(self)
 
+    @contextlib.contextmanager
+    def finish_save(self) -> Iterator[None]:
+        """A checkpoint that is being written: a first signal lets it end, however long the grace of the round is.
+
+        Yields:
+            Nothing.
+        """
+        self._in_save = True
+        try:
+            yield
+        finally:
+            self._in_save = False
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """First signal: stop soon. Second: stop now."""
         if self._gives_up and self._in_round:
+            self._gives_up = False
+            if self._in_save:  # it has begun since the main thread was woken
+                self._after(_PAUSE_SECONDS, self._give_up)
+                return
             self._in_round = False
             raise KeyboardInterrupt
         if self.signal is not None and not self._gives_up:
+            _say(f"{signal.Signals(number).name}, the second signal: the process ends at once; {_AS_LEFT}")
             _exit_now(128 + number)
         if self.signal is None:
             self.signal = signal.Signals(number)
-            self._after(EXIT_SECONDS, lambda: _exit_now(self.exit_code))
+            self._after(EXIT_SECONDS, self._end)
             if not self._in_round:
                 raise KeyboardInterrupt
             self._after(self._grace_seconds, self._give_up)
@@ -80,8 +105,25 @@ class Interrupts:
         """Wake the main thread, which may wait for a worker, with a signal of our own."""
         if not self._in_round:
             return  # it has ended meanwhile; ray.shutdown may have put the default handler back
+        if self._in_save:
+            self._after(_PAUSE_SECONDS, self._give_up)
+            return
         self._gives_up = True
         signal.pthread_kill(threading.main_thread().ident or 0, self.signal or signal.SIGINT)
+
+    def _end(self) -> None:
+        """The bound on what follows a signal; later where a checkpoint is being written."""
+        if self._in_save:
+            self._after(max(0.0, SAVE_SECONDS - EXIT_SECONDS), lambda: self._end_after(SAVE_SECONDS))
+        else:
+            self._end_after(EXIT_SECONDS)
+
+    def _end_after(self, seconds: float) -> None:
+        """End the process, and say why."""
+        name = signal.Signals(self.exit_code - 128).name
+        what = "the checkpoint was not written" if self._in_save else "the run did not end"
+        _say(f"{name}: {what} within {seconds:g} s, so the process ends here; {_AS_LEFT}")
+        _exit_now(self.exit_code)
 
     def _after(self, seconds: float, action: object) -> None:
         """Do something later, in a thread that keeps nothing alive."""
@@ -102,6 +144,12 @@ class _Round:
 
     def __exit__(self, *error: object) -> None:
         self._interrupts._in_round = False
+
+
+def _say(text: str) -> None:
+    """One line on standard error, past its buffers: the main thread may be inside of them."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"rlgan: {text}\n".encode())
 
 
 def _exit_now(code: int) -> None:

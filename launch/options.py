@@ -28,6 +28,10 @@ _ALIASES = {"num_samples": ["-n"]}
 _RENAMED = {"reward": "reward-ablation", "label": "class"}
 
 
+class ContradictionError(ConfigError):
+    """Options that are right each by itself and wrong together, over the values that they go over."""
+
+
 @dataclass(frozen=True)
 class OptionStyle:
     """How a command names its options.
@@ -234,7 +238,9 @@ def _validated(model_class: type[Model], values: Mapping[str, Any], style: Optio
     try:
         return model_class.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(one_line(error, options)) from None
+        by_themselves = [one for one in error.errors(include_url=False) if one["type"] != "value_error"]
+        mistake = ConfigError if by_themselves else ContradictionError  # pydantic's name for what a validator says
+        raise mistake(one_line(error, options)) from None
 
 
 def _numbers(value: Any) -> list[int]:

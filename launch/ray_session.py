@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import math
 import os
+import re
 import signal
 import socket
 import sys
@@ -24,6 +25,8 @@ _QUIET = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+
+_HEAD_HINT = "Is the head node up, and is this its port (`ray start --head --port=6379`)?"
 
 
 @contextlib.contextmanager
@@ -95,12 +98,14 @@ def ray_for(workers: WorkerConfig, bundles: Sequence[Mapping[str, float]]) -> It
         ray.shutdown()
 
 
-def require_listener(address: str, timeout_seconds: float) -> None:
+def require_listener(address: str, timeout_seconds: float, option: str = "--address", hint: str = _HEAD_HINT) -> None:
     """Refuse an address where nothing answers, before Ray waits for it.
 
     Args:
         address: "auto" or HOST:PORT.
         timeout_seconds: how long to wait for the TCP connection.
+        option: what gave the address.
+        hint: what may be wrong.
 
     Raises:
         ClusterError: if it is no address, or nothing listens there.
@@ -109,15 +114,12 @@ def require_listener(address: str, timeout_seconds: float) -> None:
         return
     host, colon, port = address.rpartition(":")
     if not (colon and host and port.isdigit() and 0 < int(port) < 65536) or "/" in address:
-        raise ClusterError(f"--address {address}: expected HOST:PORT of the head node, such as 10.0.0.5:6379, or auto.")
+        raise ClusterError(f"{option} {address}: expected HOST:PORT of the head node, such as 10.0.0.5:6379, or auto.")
     try:
         socket.create_connection((_bare(host), int(port)), timeout=timeout_seconds).close()
     except OSError as error:
         problem = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        raise ClusterError(
-            f"--address {address}: {problem} within {timeout_seconds:g} s. Is the head node up, and is this its port "
-            "(`ray start --head --port=6379`)?"
-        ) from None
+        raise ClusterError(f"{option} {address}: {problem} within {timeout_seconds:g} s. {hint}") from None
 
 
 def _bare(host: str) -> str:
@@ -178,12 +180,22 @@ def _connect(address: str, timeout_seconds: float) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
-        raise ClusterError(
-            f"--address {address}: {first_line(error):.150}. If that cluster asks for a token, set "
-            "RAY_AUTH_MODE=token and fetch it with `ray get-auth-token`."
-        ) from error
+        token = "If that cluster asks for a token, set RAY_AUTH_MODE=token and fetch it with `ray get-auth-token`."
+        said = _about_versions(str(error)) or f"{first_line(error):.150}. {token}"
+        raise ClusterError(f"--address {address}: {said}") from error
     finally:
         timer.cancel()
+
+
+def _about_versions(message: str) -> str | None:
+    """Ray's seven lines about a cluster of other versions on one; None for any other message."""
+    versions = re.findall(r"^ *(?:Ray|Python): (\S+)$", message, re.MULTILINE)
+    if "Version mismatch" not in message or len(versions) != 4:
+        return None
+    return (
+        f"the cluster runs Ray {versions[0]} on Python {versions[1]}, this process Ray {versions[2]} on Python "
+        f"{versions[3]}. Both must be the same: install one of them again."
+    )
 
 
 @contextlib.contextmanager

@@ -31,6 +31,9 @@ from rlgan.launch.train_options import read_train_options
 from rlgan.launch.training_run import TrainingRun
 from rlgan.types import Source
 
+# How an option is called where the algorithm's config is meant.
+_OPTIONS = {"rollout_timeout_seconds": "--rollout-timeout", "learner_timeout_seconds": "--learner-timeout"}
+
 
 class CrashError(RlganError):
     """An exception nobody expected; its traceback is in the run directory."""
@@ -146,10 +149,13 @@ def _logged(directory: RunDirectory) -> Iterator[None]:
     try:
         yield
     except RlganError as error:
-        if "\n" in str(error):
+        message = _with_options(str(error))
+        if "\n" in message:
             directory.error_log.write_text(traceback.format_exc(), encoding="utf-8")
-            cause = str(error).strip().splitlines()[-1].strip()
-            raise type(error)(f"{first_line(error).rstrip(':')}: {cause}. See {directory.error_log}.") from error
+            cause = message.strip().splitlines()[-1].strip()
+            message = f"{_with_options(first_line(error)).rstrip(':')}: {cause}. See {directory.error_log}."
+        if message != str(error):
+            raise type(error)(message) from error
         raise
     except Exception as error:
         if _is_out_of_memory(error):
@@ -158,6 +164,13 @@ def _logged(directory: RunDirectory) -> Iterator[None]:
         raise CrashError(
             f"unexpected {type(error).__name__}: {first_line(error):.200}; the traceback is in {directory.error_log}."
         ) from error
+
+
+def _with_options(message: str) -> str:
+    """What a worker's error says, with the names of options for those of attributes of the algorithm's config."""
+    for name, option in _OPTIONS.items():
+        message = message.replace(name, option)
+    return message
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

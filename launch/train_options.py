@@ -38,12 +38,13 @@ def style(system: System) -> OptionStyle:
     return OptionStyle(f"rlgan train {system.name}", system.description, flat_levels=2)
 
 
-def read_train_options(system: System, arguments: Sequence[str]) -> TrainOptions:
+def read_train_options(system: System, arguments: Sequence[str], resumes_here: bool = True) -> TrainOptions:
     """The options, over all that they go over.
 
     Args:
         system: what is trained.
         arguments: the words after `rlgan train SYSTEM`.
+        resumes_here: whether the run that goes on is on this machine; elsewhere its settings are not read.
 
     Returns:
         Validated options, with absolute paths of data.
@@ -57,7 +58,7 @@ def read_train_options(system: System, arguments: Sequence[str]) -> TrainOptions
     recipe = system.recipes.get(value_of(arguments, "recipe") or "quick", system.recipes["quick"])
     values = recipe().model_dump()
     if not is_help:
-        if value_of(arguments, "recipe") is None:
+        if resumes_here and value_of(arguments, "recipe") is None:
             values = overlaid(values, _settings_to_go_on_with(system, arguments))
         config = value_of(arguments, "config")
         if config is not None:

@@ -157,7 +157,8 @@ class TrainingRun:
         """Write a checkpoint; a disk that refuses costs a warning, and the run when it refuses again and again."""
         started = self._saved_at = time.monotonic()
         try:
-            save_checkpoint(self._directory.checkpoints, checkpoint, keep=self._run.log.keep_checkpoints)
+            with self._interrupts.finish_save():
+                save_checkpoint(self._directory.checkpoints, checkpoint, keep=self._run.log.keep_checkpoints)
         except CheckpointError as error:
             self._failed_saves += 1
             if self._failed_saves >= MAX_FAILED_SAVES:

@@ -74,9 +74,11 @@ def children_named(pid: int, name: str) -> list[int]:
     return [child for child, _ in descendants(pid) if name in command_of(child)]
 
 
-def wait_for(line_start: str, process) -> None:
-    """Read the output up to a line."""
+def wait_for(line_start: str, process) -> list[str]:
+    """Read the output up to a line; returns what was read."""
+    lines = []
     for line in process.stdout:
+        lines.append(line)
         if line.lstrip().startswith(line_start) or line_start in line:
-            return
+            return lines
     pytest.fail(f"ended with {process.wait()} before {line_start!r}: {process.stderr.read()}")

@@ -1,6 +1,8 @@
 """Clusters that cannot be reached or are too small: exit code 6 within the time, one line with address and numbers."""
 
+import importlib.metadata
 import os
+import platform
 import socket
 import sys
 import threading
@@ -131,7 +133,7 @@ def no_ray_at_all(monkeypatch):
         get_runtime_context=lambda: SimpleNamespace(gcs_address="h:1"),
     )
     monkeypatch.setitem(sys.modules, "ray", fake)
-    monkeypatch.setattr(ray_session, "require_listener", lambda address, seconds: None)
+    monkeypatch.setattr(ray_session, "require_listener", lambda *_: None)
 
 
 @pytest.fixture
@@ -204,6 +206,22 @@ def test_a_cluster_with_tokens_says_how_to_get_one(no_ray_at_all, monkeypatch):
     ):
         pytest.fail("nothing runs")
     assert "secret-token-value" not in str(error.value)
+
+
+def test_a_cluster_of_other_versions_names_them(no_ray_at_all, monkeypatch):
+    """Ray says so on seven lines, of which the first has no version."""
+    import ray
+    from ray._private.utils import check_version_info
+
+    def refuse(**options):
+        check_version_info({"ray_version": "2.59.1", "python_version": "3.12.4"}, "node 10.0.0.7")
+
+    monkeypatch.setattr(ray, "init", refuse, raising=False)
+    with pytest.raises(ClusterError) as error, ray_session.ray_for(WorkerConfig(address="h:1"), []):
+        pytest.fail("nothing runs")
+    here = f"this process Ray {importlib.metadata.version('ray')} on Python {platform.python_version()}"
+    assert f"--address h:1: the cluster runs Ray 2.59.1 on Python 3.12.4, {here}. Both" in str(error.value)
+    assert "token" not in str(error.value)
 
 
 def test_a_private_ray_that_does_not_start(no_ray_at_all, monkeypatch):

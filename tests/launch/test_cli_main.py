@@ -3,11 +3,14 @@
 import importlib.metadata
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 import rlgan as package
+from rlgan.errors import LostLearnerError, WorkerError
 from rlgan.launch import main as main_module
+from rlgan.launch import train as train_module
 from rlgan.launch.main import COMMANDS, main
 
 
@@ -69,6 +72,18 @@ def test_a_failure_nobody_expected(rlgan, monkeypatch, tmp_path):
     assert said.err.count("\n") == 1 and "Traceback" not in said.err
     (log,) = tmp_path.glob("rlgan-error-*.log")
     assert str(log) in said.err and "Traceback" in log.read_text()
+
+
+@pytest.mark.parametrize("trace", ["", ":\nTraceback\nlearner_timeout_seconds = 3 is over."])
+def test_what_a_worker_says_names_options_of_the_command(trace, tmp_path):
+    directory = SimpleNamespace(error_log=tmp_path / "error.log")
+    with pytest.raises(LostLearnerError) as error, train_module._logged(directory):
+        raise LostLearnerError(f"a policy learner took longer than learner_timeout_seconds = 3{trace}")
+    expected = "a policy learner took longer than --learner-timeout = 3"
+    assert str(error.value).startswith(expected) and "timeout_seconds" not in str(error.value)
+    assert ("\n" not in str(error.value)) and directory.error_log.exists() == bool(trace)
+    with pytest.raises(WorkerError, match="than --rollout-timeout = 9"), train_module._logged(directory):
+        raise WorkerError("runners take longer than rollout_timeout_seconds = 9")
 
 
 def test_debug_shows_the_traceback(rlgan, tmp_path):

@@ -48,20 +48,63 @@ def test_a_long_round_is_given_up(no_exit):
     assert 0.15 < time.monotonic() - started < 5 and interrupts.exit_code == 143 and no_exit == []
 
 
-def test_the_second_signal_ends_at_once(no_exit):
+def test_the_second_signal_ends_at_once(no_exit, capfd):
     with Interrupts() as interrupts, interrupts.finish_round():
         os.kill(os.getpid(), signal.SIGTERM)
+        assert capfd.readouterr().err == ""
         os.kill(os.getpid(), signal.SIGINT)
     assert no_exit == [130]
+    said = capfd.readouterr().err
+    assert said.startswith("rlgan: SIGINT, the second signal: the process ends at once;") and "--resume auto" in said
 
 
-def test_what_takes_too_long_after_a_signal_ends(no_exit, monkeypatch):
+def test_what_takes_too_long_after_a_signal_ends(no_exit, monkeypatch, capfd):
     monkeypatch.setattr(module, "EXIT_SECONDS", 0.2)
     with Interrupts() as interrupts:
         with interrupts.finish_round():
             os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.5)
     assert no_exit == [143]
+    said = capfd.readouterr().err
+    assert said.startswith("rlgan: SIGTERM: the run did not end within 0.2 s, so") and said.count("\n") == 1
+
+
+def test_a_checkpoint_that_is_being_written_is_finished(no_exit, monkeypatch, capfd):
+    """Neither the grace of a round nor the bound on the end of the process cuts it off."""
+    monkeypatch.setattr(module, "EXIT_SECONDS", 0.3)
+    monkeypatch.setattr(module, "SAVE_SECONDS", 30.0)
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.1)
+    with Interrupts(grace_seconds=0.1) as interrupts:
+        with interrupts.finish_round():
+            with interrupts.finish_save():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.6)
+                written = True
+            time.sleep(0.01)
+        assert written and no_exit == [] and capfd.readouterr().err == ""
+
+
+def test_a_round_is_given_up_after_its_checkpoint(no_exit, monkeypatch):
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.1)
+    with Interrupts(grace_seconds=0.1) as interrupts, pytest.raises(KeyboardInterrupt), interrupts.finish_round():
+        with interrupts.finish_save():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.3)
+            written = True
+        time.sleep(20)
+    assert written and no_exit == []
+
+
+def test_a_checkpoint_that_is_never_written_ends_too(no_exit, monkeypatch, capfd):
+    monkeypatch.setattr(module, "EXIT_SECONDS", 0.1)
+    monkeypatch.setattr(module, "SAVE_SECONDS", 0.4)
+    with Interrupts() as interrupts, interrupts.finish_round(), interrupts.finish_save():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.25)
+        assert no_exit == []
+        time.sleep(0.4)
+    assert no_exit == [130]
+    assert "rlgan: SIGINT: the checkpoint was not written within 0.4 s, so" in capfd.readouterr().err
 
 
 def test_the_handlers_of_before_come_back():

@@ -2,25 +2,32 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import rlgan as rlgan_package
+from rlgan.checkpoint import latest_checkpoint
 from rlgan.errors import ConfigError
+from rlgan.launch import job_client, job_log
 from rlgan.launch import submit as module
-from rlgan.launch.interrupts import EXIT_SECONDS
+from rlgan.launch.history import History
+from rlgan.launch.interrupts import SAVE_SECONDS
 from rlgan.launch.submit import job_command
 from rlgan.launch.wheel import build_wheel, without_dependencies
 from tests.clusters import make_token
+from tests.launch.processes import wait_for
 from tests.tools import require_tool
 
 RUN = ("--run-dir", "/mnt/runs/one")
@@ -69,6 +76,23 @@ def test_the_command_of_the_job(tmp_path):
     assert job_command(["train", "seqgan", "--run-dir", "/mnt/a b; rm -rf x"])[0].count("'/mnt/a b; rm -rf x'") == 1
 
 
+@pytest.mark.parametrize("resume", ["/on/the/cluster/runs/one", "auto"])
+def test_what_is_resumed_is_not_read_here(resume, tmp_path, monkeypatch):
+    """It is on the cluster: a path that is not here is no mistake, and a file that is here by chance means nothing."""
+    run = tmp_path / "runs" / "one"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("no: settings\n")
+    words = ["train", "seqgan", "--run-dir", str(run), "--resume", resume]
+    assert job_command(words)[0].startswith(f"python -m rlgan.launch train seqgan --run-dir {run} --resume {resume}")
+    # A column is of a table, which only the run's own settings name.
+    assert "--column text" in job_command([*words, "--column", "text"])[0]
+    for wrong, message in (("--rounds=-1", "--rounds: "), ("--rouns=1", "--rouns: no such option")):
+        with pytest.raises(ConfigError, match=message):
+            job_command([*words, wrong])
+    with pytest.raises(ConfigError, match="column"):
+        job_command([*words[:4], "--column", "text"])
+
+
 @pytest.fixture
 def wheel(tmp_path) -> Path:
     """A file with what matters of a wheel."""
@@ -102,19 +126,30 @@ class FakeCluster:
 
     def __init__(self, *states: tuple[str, int | None, str], log: str = "line one\nline two\n") -> None:
         self.states, self.log, self.sent = list(states), log, {}
+        self.num_connections = self.num_whole_logs = 0
 
-    def submit_job(self, **sent: object) -> str:
+    def submit_job(self, **sent: object) -> None:
         self.sent = sent
         self.files = {Path(str(p)).name: Path(str(p)).exists() for p in sent["runtime_env"]["py_modules"]}
-        return "job-1"
+
+    @property
+    def job(self) -> str:
+        return str(self.sent["submission_id"])
 
     def get_job_info(self, job: str) -> SimpleNamespace:
+        assert job == self.job
         status, code, message = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         kind = SimpleNamespace(value=status, is_terminal=lambda: status in {"SUCCEEDED", "FAILED", "STOPPED"})
         return SimpleNamespace(status=kind, driver_exit_code=code, message=message)
 
     def get_job_logs(self, job: str) -> str:
-        return self.log[: 9 if len(self.states) > 1 else None]
+        self.num_whole_logs += 1
+        return self.log
+
+    async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+        self.num_connections += 1
+        yield self.log[:9]
+        raise RuntimeError("WebSocket connection closed unexpectedly with close code 1006")
 
 
 @pytest.fixture
@@ -122,48 +157,115 @@ def submitted(rlgan, wheel, monkeypatch):
     """`rlgan submit` to a cluster that is not there."""
 
     def call(cluster: FakeCluster, *words: object):
-        monkeypatch.setattr(module, "require_listener", lambda address, seconds: None)
-        monkeypatch.setattr(module, "_client", lambda dashboard: cluster)
-        monkeypatch.setattr(module, "_POLL_SECONDS", 0.0)
+        monkeypatch.setattr(module, "require_listener", lambda *_: None)
+        monkeypatch.setattr(job_client, "client_of_ray", lambda dashboard: cluster)
+        monkeypatch.setattr(job_client, "_POLL_SECONDS", 0.02)
         return rlgan("submit", "--wheel", wheel, *words, "train", "seqgan", *RUN)
 
     return call
 
 
-@pytest.mark.parametrize(("status", "code", "expected"), [("SUCCEEDED", 0, 0), ("FAILED", 4, 4), ("FAILED", 143, 143)])
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [("SUCCEEDED", 0, 0), ("FAILED", 4, 4), ("FAILED", 143, 143), ("FAILED", -9, 137), ("STOPPED", None, 143)],
+)
 def test_it_ends_as_the_job_ends(submitted, status, code, expected):
-    cluster = FakeCluster(("PENDING", None, ""), ("RUNNING", None, ""), (status, code, ""))
+    cluster = FakeCluster(("PENDING", None, ""), *[("RUNNING", None, "")] * 9, (status, code, ""))
     said = submitted(cluster)
     assert said.code == expected and said.out.count("line one") == said.out.count("line two") == 1, said
     assert "upload: 0.00 MB (rlgan-9-py3-none-any.whl)" in said.out
     assert cluster.files == {"rlgan-9-py3-none-any.whl": True} and "working_dir" not in cluster.sent["runtime_env"]
-    assert float(cluster.sent["runtime_env"]["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"]) > EXIT_SECONDS
+    assert float(cluster.sent["runtime_env"]["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"]) > SAVE_SECONDS
+    assert (f"job {cluster.job} was stopped; the same command with --resume auto" in said.out) == (status == "STOPPED")
+    assert re.fullmatch(r"rlgan-seqgan-[0-9a-f]{12}", cluster.job)
+
+
+def test_the_log_is_fetched_as_it_grows_and_no_part_of_it_is_shown_twice(monkeypatch):
+    """Ray sends it from its beginning on every connection, of which a night has many."""
+    monkeypatch.setattr(job_log, "_RETRY_SECONDS", 0.01)
+    lines = [f"round {number}\n" for number in range(30)]
+
+    class Tailed(FakeCluster):
+        async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+            self.num_connections += 1
+            for line in lines[: 8 * self.num_connections]:
+                yield line
+            if self.num_connections % 2:
+                raise RuntimeError("lost")
+
+    cluster, text = Tailed(("RUNNING", None, "")), ""
+    log = job_log.JobLog(cluster, "job")
+    deadline = time.monotonic() + 10
+    while text != "".join(lines) and time.monotonic() < deadline:
+        text += log.new_text()
+        time.sleep(0.01)
+    log.close()
+    assert text == "".join(lines) and log.num_shown == len(text) and cluster.num_connections >= 4
+    assert cluster.num_whole_logs == 0
 
 
 def test_a_job_that_never_began_is_code_6(submitted):
-    said = submitted(FakeCluster(("FAILED", None, "the runtime environment\ncould not be set up")))
-    assert said.code == 6 and "job job-1 is FAILED: the runtime environment could not be set up" in said.err
+    cluster = FakeCluster(("FAILED", None, "the runtime environment\ncould not be set up"))
+    said = submitted(cluster)
+    assert said.code == 6 and f"job {cluster.job} is FAILED: the runtime environment could not be set up" in said.err
 
 
 def test_no_follow(submitted):
-    said = submitted(FakeCluster(("RUNNING", None, "")), "--no-follow")
-    assert said.code == 0 and "ray job logs job-1" in said.out
+    cluster = FakeCluster(("RUNNING", None, ""))
+    said = submitted(cluster, "--no-follow")
+    assert said.code == 0 and f"ray job logs {cluster.job}" in said.out
 
 
 def test_ctrl_c_leaves_the_job_alone(submitted, monkeypatch):
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.time, "sleep", interrupt)
-    said = submitted(FakeCluster(("RUNNING", None, "")))
-    assert said.code == 130 and "job job-1 goes on; `ray job stop job-1" in said.out
-
-
-def test_a_cluster_that_stops_answering_is_bounded(submitted):
+    monkeypatch.setattr(job_client.time, "sleep", interrupt)
     cluster = FakeCluster(("RUNNING", None, ""))
-    cluster.get_job_info = lambda job: module.threading.Event().wait(30)
+    said = submitted(cluster)
+    assert said.code == 130 and f"job {cluster.job} goes on; `ray job stop {cluster.job}" in said.out
+
+
+def test_ctrl_c_during_the_upload_says_how_to_see_whether_it_began(submitted, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job_client.JobClient, "start", interrupt)
+    said = submitted(FakeCluster(("RUNNING", None, "")))
+    assert said.code == 130
+    assert re.search(r"interrupted while job (rlgan-seqgan-\w+) was sent; whether it runs: `ray job logs \1", said.out)
+
+
+def test_a_cluster_that_misses_some_answers_is_borne(submitted):
+    class Missing(FakeCluster):
+        num_missed = 0
+
+        def get_job_info(self, job: str) -> SimpleNamespace:
+            if len(self.states) == 2 and self.num_missed < 5:
+                self.num_missed += 1
+                raise ConnectionError("Failed to connect to Ray")
+            return super().get_job_info(job)
+
+    said = submitted(Missing(("RUNNING", None, ""), ("RUNNING", None, ""), ("SUCCEEDED", 0, "")))
+    assert said.code == 0 and said.out.count("rlgan: no answer about job") == 1, said
+    assert "asking again for 300 s" in said.out
+
+
+def test_a_cluster_that_stops_answering_is_bounded(submitted, monkeypatch):
+    monkeypatch.setattr(job_client, "PATIENCE_SECONDS", 0.5)
+    cluster, started = FakeCluster(("RUNNING", None, "")), time.monotonic()
+    cluster.get_job_info = lambda job: threading.Event().wait(30)
     said = submitted(cluster, "--connect-timeout", "0.2")
-    assert said.code == 6 and "no answer within 0.2 s" in said.err
+    assert said.code == 6 and "no answer within 0.2 s" in said.err and said.err.count("\n") == 1
+    assert f"Job {cluster.job} goes on if its cluster does: `ray job logs {cluster.job} --address http" in said.err
+    assert 0.5 < time.monotonic() - started < 10
+
+
+def test_a_closed_port_of_the_dashboard(rlgan, wheel):
+    said = rlgan("submit", "--wheel", wheel, "--dashboard", f"http://127.0.0.1:{free_port()}", "train", "seqgan", *RUN)
+    assert said.code == 6 and said.err.count("\n") == 1 and "Connection refused" in said.err, said
+    assert "--dashboard 127.0.0.1:" in said.err and "ray dashboard CLUSTER.yaml" in said.err
+    assert "--address" not in said.err and "6379" not in said.err
 
 
 def test_what_the_cluster_says_may_hold_no_second_line(submitted):
@@ -237,6 +339,29 @@ def test_a_real_cluster(dashboard, rlgan_process, tiny_words, tmp_path, monkeypa
     assert process.returncode == 3 and "/no/such/file.txt" in out, (out, err)
     token = (Path.home() / ".ray" / "auth_token").read_text().strip()
     assert token and token not in out + err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_real_stop(dashboard, rlgan_process, tiny_words, tmp_path, monkeypatch):
+    """`ray job stop`, after which Ray does not know how the driver ended: with a checkpoint of the round in hand."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    run = tmp_path / "run"
+    words = [*tiny_words, "--rounds", "100000", "--checkpoint-every", "0", "--run-dir", run]
+    to = ("submit", "--dashboard", dashboard, "--connect-timeout", "150", "--wheel", build_wheel(tmp_path))
+    process = rlgan_process(*to, "train", "seqgan", *words)
+    (line,) = [line for line in wait_for(" runs: python", process) if " runs: python" in line]
+    job = line.split()[2]
+    deadline = time.monotonic() + 200
+    while max((entry.step for entry in History(run).read()), default=0) < 20 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    stop = [sys.executable, "-m", "ray.scripts.scripts", "job", "stop", job, "--address", dashboard]
+    stopped = subprocess.run(stop, capture_output=True, text=True, check=False, timeout=200)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 143, (out, err, stopped.stdout, stopped.stderr)
+    assert f"job {job} was stopped; the same command with --resume auto" in out
+    saved = re.search(r"rlgan: SIGTERM: the checkpoint of step (\d+) is in", out)
+    assert saved is not None and int(saved[1]) >= 20 and latest_checkpoint(run / "checkpoints").step == int(saved[1])
 
 
 def test_an_address_that_is_no_dashboard(rlgan, wheel, monkeypatch):

@@ -230,6 +230,23 @@ def test_a_round_that_is_given_up(tmp_path, evaluated, seconds, saved):
     assert checkpoint.tensors["g"]["w"].item() != 99.0
 
 
+def test_a_signal_while_a_checkpoint_is_written_lets_it_end(tmp_path, evaluated, monkeypatch):
+    """A slow disk: the grace of the round is over long before, and the save is not begun again."""
+    real, tries = module.save_checkpoint, []
+
+    def save(directory, checkpoint, keep):
+        tries.append(checkpoint.step)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        return real(directory, checkpoint, keep=keep)
+
+    monkeypatch.setattr(module, "save_checkpoint", save)
+    with Interrupts(grace_seconds=0.1) as interrupts:
+        training, _ = start(tmp_path, CountingAlgorithm(), interrupts, checkpoint_every=1)
+        assert training.run() == 143
+    assert tries == [1] and steps_on_disk(tmp_path) == [1]
+
+
 def test_a_signal_before_any_round_is_whole(tmp_path, evaluated, capsys):
     algorithm = CountingAlgorithm(lambda step: (os.kill(os.getpid(), signal.SIGINT), time.sleep(20)))
     with Interrupts(grace_seconds=0.1) as interrupts:
