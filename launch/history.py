@@ -5,12 +5,15 @@
 A number that is NaN or infinite is written as null and read as NaN.
 """
 
+import contextlib
 import json
 import logging
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from rlgan.errors import ConfigError
 
 HISTORY_FILE = "history.jsonl"
 _logger = logging.getLogger(__name__)
@@ -86,12 +89,23 @@ class History:
 
         Args:
             step: the last one that is kept.
+
+        Raises:
+            ConfigError: if the disk refuses; the file is as it was.
         """
         if not self.path.exists():
             return
         temporary = self.path.with_suffix(".jsonl.tmp")
-        temporary.write_bytes(b"".join(_line(entry) for entry in self.read() if entry.step <= step))
-        temporary.replace(self.path)
+        try:
+            temporary.write_bytes(b"".join(_line(entry) for entry in self.read() if entry.step <= step))
+            temporary.replace(self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            problem = error.strerror or error
+            raise ConfigError(
+                f"{self.path}: cannot be written ({problem}). Make room there, or resume into another --run-dir."
+            ) from None
 
 
 def _line(entry: HistoryEntry) -> bytes:

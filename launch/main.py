@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what reads us has seen enough
         return 0
     except Exception as error:  # noqa: BLE001 - the last line of defence
+        if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("rlgan"):
+            return _fail(f"the package {error.name} is not here; `pip install rlgan` brings what it asks for.", 2)
         with tempfile.NamedTemporaryFile("w", prefix="rlgan-error-", suffix=".log", delete=False) as file:
             file.write(traceback.format_exc())
         return _fail(f"unexpected {type(error).__name__}: {error}. The traceback is in {file.name}.", 1)

@@ -20,6 +20,16 @@ _OF_RAY = ("session_", "prom_metrics_service_discovery")
 """How names begin that Ray makes there. A folder with any other name in it is not removed."""
 
 
+def parent_of_ray_folders() -> Path:
+    """Where the folders go: the paths of Ray's sockets must stay below 108 bytes.
+
+    Returns:
+        The system's folder for temporary files, or /tmp where that has a long name.
+    """
+    folder = Path(tempfile.gettempdir())
+    return folder if len(str(folder)) <= 20 else Path("/tmp")
+
+
 @contextlib.contextmanager
 def ray_folder(parent: Path) -> Iterator[Path]:
     """A folder for the files of a private Ray, removed afterwards; so are those that killed runs have left.

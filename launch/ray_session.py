@@ -9,13 +9,12 @@ import re
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rlgan.errors import ClusterError, first_line
-from rlgan.launch.ray_folder import ray_folder
+from rlgan.launch.ray_folder import parent_of_ray_folders, ray_folder
 from rlgan.launch.room import cores_here, require_local_room, require_room
 from rlgan.launch.run_config import WorkerConfig
 
@@ -81,7 +80,7 @@ def ray_for(workers: WorkerConfig, bundles: Sequence[Mapping[str, float]]) -> It
         return
     if workers.address is None:
         require_local_room(bundles)
-        with ray_folder(_short_folder()) as folder:
+        with ray_folder(parent_of_ray_folders()) as folder:
             try:
                 _start_private_ray(math.ceil(sum(bundle.get("CPU", 0.0) for bundle in bundles)), folder)
                 yield
@@ -127,12 +126,6 @@ def _bare(host: str) -> str:
     with contextlib.suppress(ValueError):
         return str(ipaddress.ip_address(host.strip("[]")))
     return host
-
-
-def _short_folder() -> Path:
-    """Where Ray's sockets go: their paths must stay below 108 bytes."""
-    folder = Path(tempfile.gettempdir())
-    return folder if len(str(folder)) <= 20 else Path("/tmp")
 
 
 def _start_private_ray(num_cpus: int, folder: Path) -> None:

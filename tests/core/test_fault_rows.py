@@ -66,6 +66,17 @@ def test_parts_of_a_suite_make_one_table_and_none_hides_a_failure():
     assert {row["row"]: row for row in merged(parts)["rows"]}["R10"]["seconds"] == 3.0
 
 
+def test_ci_keeps_the_report_where_it_is_told_to():
+    script = TESTS.parent / ".ci" / "run"
+    if not script.is_file():
+        pytest.skip(".ci/ is not here: the package was installed alone")
+    text = script.read_text(encoding="utf-8")
+    # Its own folder, which it removes, is for those who did not ask; pytest's closing line stays the last.
+    last = text.replace("\\\n", " ").strip().splitlines()[-1]
+    assert last.startswith("python -m pytest") and '--fault-report "${RLGAN_FAULT_REPORT:-$work/faults.json}"' in last
+    assert "RLGAN_REQUIRE_NATIVE=1" in text and "RLGAN_REQUIRE_TOOLS=1" in text, "no test is skipped for want of a tool"
+
+
 def test_the_page_has_every_row():
     page = TESTS.parent / "docs" / "reliability.md"
     if not page.is_file():

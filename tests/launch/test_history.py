@@ -2,9 +2,11 @@
 
 import logging
 import math
+from pathlib import Path
 
 import pytest
 
+from rlgan.errors import ConfigError
 from rlgan.launch.history import History, HistoryEntry
 
 
@@ -68,6 +70,23 @@ def test_truncate_keeps_the_step_itself_and_drops_later_ones(tmp_path):
     assert [one.step for one in history.read()] == [1, 2, 2]
     history.append(entry(3))
     assert [one.step for one in history.read()] == [1, 2, 2, 3]
+
+
+def test_a_full_disk_on_resume_is_a_mistake_of_one_line_and_loses_nothing(tmp_path, monkeypatch):
+    history = History(tmp_path)
+    for step in (1, 2, 3):
+        history.append(entry(step))
+
+    def refuse(path, data):
+        with path.open("wb") as file:
+            file.write(data[:5])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(ConfigError, match=r"history\.jsonl: cannot be written \(No space left on device\)\. Make room"):
+        history.truncate(1)
+    assert [one.step for one in history.read()] == [1, 2, 3]
+    assert [path.name for path in tmp_path.iterdir()] == ["history.jsonl"]
 
 
 def test_a_disk_that_refuses_costs_one_warning(tmp_path, caplog):

@@ -86,11 +86,18 @@ def test_what_the_nodes_cannot_hold(words, message, cluster, rlgan_process, tiny
 
 
 def test_waiting_for_a_node(cluster, rlgan_process, tiny_words, tmp_path):
-    words = ("--num-env-runners", 2, "--num-cpus-per-env-runner", 4, "--wait", 120)
-    process = rlgan_process(*TRAIN, *tiny_words, "--address", cluster.address, *words, "--run-dir", "grown")
-    ray_log = Path(tmp_path, "grown", "ray.log")
-    while not ray_log.exists() and process.poll() is None:
-        pass
+    """The node comes when the run has asked Ray for room and there is none: without --wait it would not have asked."""
+    asking = """
+from rlgan.policies import resources
+real = resources.has_room
+def told(bundles, seconds):
+    print("asking for", bundles, "within", seconds, flush=True)
+    return real(bundles, seconds)
+resources.has_room = told
+"""
+    words = ("--num-env-runners", 2, "--num-cpus-per-env-runner", 4, "--address", cluster.address)
+    process = rlgan_process(*TRAIN, *tiny_words, *words, "--wait", 120, "--run-dir", "grown", prelude=asking)
+    wait_for("asking for [{'CPU': 4.0}, {'CPU': 4.0}] within 120", process)
     node = cluster.add_node(num_cpus=8)
     out, err = process.communicate(timeout=300)
     cluster.remove_node(node)
