@@ -1,5 +1,5 @@
-"""launch/cluster/slurm.sh with Ray itself on two nodes: namespaces of this machine, each with a network, processes and a
-/tmp/ray of its own. Stand-ins: SLURM's two commands.
+"""launch/cluster/slurm.sh with Ray itself on two nodes: namespaces of this machine, each with its own network,
+processes and /tmp/ray. Stand-ins: SLURM's two commands.
 
     node 1: slurm.sh -> srun -> ray symmetric-run (head) -> rlgan train          node 2: ray symmetric-run (worker)
 """
