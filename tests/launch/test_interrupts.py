@@ -73,14 +73,12 @@ def test_a_checkpoint_that_is_being_written_is_finished(no_exit, monkeypatch, ca
     """Neither the grace of a round nor the bound on the end of the process cuts it off."""
     monkeypatch.setattr(module, "EXIT_SECONDS", 0.3)
     monkeypatch.setattr(module, "SAVE_SECONDS", 30.0)
-    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 30.0)
     with Interrupts(grace_seconds=0.1) as interrupts:
-        with interrupts.finish_round():
-            with interrupts.finish_save():
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(0.6)
-                written = True
-            time.sleep(0.01)
+        with interrupts.finish_round(), interrupts.finish_save():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.6)
+            written = True
         assert written and no_exit == [] and capfd.readouterr().err == ""
 
 
