@@ -31,6 +31,7 @@ export RAY_AUTH_MODE=token
 (umask 077 && ray get-auth-token --generate > /dev/null)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300 # seconds for the last node to come; Ray's own are 30
+export RAY_gcs_rpc_server_reconnect_timeout_s=20  # until a node ends whose head has ended (Ray: 60): srun waits for all
 
 # To the process that rlgan says it is, if that is one of this job: what a killed run has left may name any other by now.
 # shellcheck disable=SC2329 # called by the trap

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,8 @@ class Node:
     def __init__(self) -> None:
         Path("/tmp/ray").mkdir(exist_ok=True)
         apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        start = "mount -t tmpfs tmpfs /tmp/ray && ip link set lo up && echo up && exec sleep 3600"
+        # bash, not sleep: the first process of a machine sees to those whose parents have ended.
+        start = "mount -t tmpfs tmpfs /tmp/ray && ip link set lo up && echo up && while true; do sleep 1; done"
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
             [*apart, "bash", "-c", start], stdout=pipe, stderr=subprocess.STDOUT, text=True
@@ -52,13 +54,19 @@ class Node:
             pytest.skip(f"this machine has no namespaces for us: {said.strip()}")
         (self.pid,) = children(self._process.pid)
 
-    def enter(self, *what: str) -> list[str]:
-        """The beginning of a command that runs there."""
-        return ["nsenter", "--target", str(self.pid), *(f"--{name}" for name in what)]
+    def configure(self, words: str) -> None:
+        """Its network."""
+        subprocess.run(["nsenter", "--target", str(self.pid), "--net", "ip", *words.split()], check=True)
+
+    def bash(self, folder: Path, *words: str, **options: Any) -> "subprocess.Popen[bytes]":
+        """A script or a command on it, in a folder."""
+        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid"]
+        there = ["bash", "-c", 'cd "$0" && exec bash "$@"', str(folder), *words]  # entering leads to the root
+        return subprocess.Popen([*enter, *there], stderr=subprocess.STDOUT, **options)
 
     def end(self) -> None:
         """All of its processes, and it."""
-        self._process.terminate()
+        self._process.kill()
         self._process.wait(20)
 
 
@@ -79,7 +87,7 @@ def nodes() -> Iterator[list[Node]]:
         subprocess.run(wire.split(), check=True)
         for node, own, other in zip(both, ADDRESSES, reversed(ADDRESSES), strict=True):
             for words in (f"addr add {own}/24 dev wire", "link set wire up", f"route add default via {other}"):
-                subprocess.run([*node.enter("net"), "ip", *words.split()], check=True)
+                node.configure(words)
         yield both
     finally:
         for node in both:
@@ -97,31 +105,29 @@ def test_a_job_on_two_nodes_that_is_stopped_before_its_time_is_up(nodes, tmp_pat
     environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     run = tmp_path / "run"
     words = [*TINY_RUNS["seqgan"], "--rounds", "100000", "--checkpoint-every", "0", "--num-env-runners", "2"]
-    everything = ("net", "mount", "pid")
     other = "until [[ -e step ]]; do sleep 0.1; done; source ./step"
     with (
         (tmp_path / "script.log").open("w") as log,
         (tmp_path / "other.log").open("w") as other_log,
-        subprocess.Popen(
-            [*nodes[1].enter(*everything), "bash", "-c", other], cwd=tmp_path, stdout=other_log, stderr=other_log
-        ),
-        subprocess.Popen(
-            [*nodes[0].enter(*everything), "bash", str(SCRIPT), "seqgan", str(run), *words],
-            cwd=tmp_path, env=environment, stdout=log, stderr=log,
-        ) as script,
-    ):  # fmt: skip
+        nodes[1].bash(tmp_path, "-c", other, stdout=other_log) as worker,
+        nodes[0].bash(tmp_path, str(SCRIPT), "seqgan", str(run), *words, env=environment, stdout=log) as script,
+    ):
         try:
             deadline = time.monotonic() + 240
             while max((entry.step for entry in History(run).read()), default=0) < 10:
                 assert script.poll() is None and time.monotonic() < deadline, (tmp_path / "script.log").read_text()
                 time.sleep(0.5)
+            signalled = time.monotonic()
             os.kill(children(script.pid)[0], signal.SIGTERM)
-            code = script.wait(120)
+            code = script.wait(110)
+            worker.wait(110)
+            seconds = time.monotonic() - signalled
         finally:
             for node in nodes:
                 node.end()
     said = (tmp_path / "script.log").read_text()
     assert code == 143 and "rlgan: SIGTERM: the checkpoint of step" in said, said
+    assert seconds < 110, "SLURM gives two minutes, and queues nothing again after them"
     assert (tmp_path / "requeued").read_text() == "requeue 20007\n"
     assert "On worker node. Connecting to Ray cluster" in (tmp_path / "other.log").read_text()
     last = [entry for entry in History(run).read() if entry.kind == "round"][-1]
