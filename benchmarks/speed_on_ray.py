@@ -1,6 +1,6 @@
 """What Ray costs and gives a SeqGAN round: runners 0, 1 and 2, the share that is not computation, and memory.
 
-    python benchmarks/speed_on_ray.py                       all sections, about five minutes
+    python benchmarks/speed_on_ray.py                       all sections, about fifteen minutes
     python benchmarks/speed_on_ray.py --sections memory     one of: runners ray memory
 
 At the paper's setting as benchmarks/speed.py, one thread a process, on a private Ray. The rounds of `ray` retrain the
@@ -9,6 +9,7 @@ share of Ray would vanish.
 """
 
 import argparse
+import os
 import resource
 import statistics
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from measuring import machine, table, timed
 from speed import Setting, Work
 
 from rlgan.policies import SeqGAN, SeqGANConfig
-from rlgan.policies.token_runner import rollout_batch
+from rlgan.policies.token_runner import draw_negatives, rollout_batch
 
 
 def built(num_env_runners: int, **data: int) -> SeqGAN:
@@ -83,10 +84,15 @@ def runners_section(repeats: int) -> None:
     for name in calls:
         one = "1 without Ray" if name.endswith("Ray") else "1 runner"
         value = statistics.median(row[name] for row in rounds)
+        fastest = min(row[name] for row in rounds)
         ratios = sorted(row[one] / row[name] for row in rounds)
         spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        rows.append([name, f"{value:.2f}", f"{completions / value:,.0f}", spread])
-    table(["processes of 1 thread", "seconds a batch", "completions/s", "speed over one of its kind"], rows)
+        of_fastest = min(row[one] for row in rounds) / fastest
+        rows.append(
+            [name, f"{value:.2f}", f"{completions / value:,.0f}", spread, f"{fastest:.2f}", f"{of_fastest:.2f}"]
+        )
+    ratio = "speed over one of its kind"
+    table(["processes of 1 thread", "seconds a batch", "completions/s", ratio, "the fastest batch", ratio], rows)
     for algorithm in algorithms.values():
         algorithm.stop()
 
@@ -142,9 +148,14 @@ def ray_section(repeats: int) -> None:
     table(["runners", "round, s", "rollouts and negatives", "policy step", "D steps", "the rest", "share"], rows)
 
 
-def peak_megabytes(algorithm: SeqGAN, batch_size: int) -> tuple[float, float]:
-    """Peak memory of the only runner after one batch, and the seconds of that batch."""
-    seconds = timed(lambda: rollout_batch(algorithm, batch_size))
+def peak_megabytes(algorithm: SeqGAN, path: str) -> tuple[float, float]:
+    """Peak memory of the only runner after one batch of 64 and 10,000 negatives, and the seconds of that batch."""
+    setting = "1" if path == "native" else "0"
+    algorithm.env_runner_group.foreach_env_runner(
+        lambda _: os.environ.update(RLGAN_NATIVE=setting), local_env_runner=False
+    )
+    seconds = timed(lambda: rollout_batch(algorithm, 64))
+    draw_negatives(algorithm, 10_000, d_steps=1)
     (kilobytes,) = algorithm.env_runner_group.foreach_env_runner(
         lambda _: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, local_env_runner=False
     )
@@ -159,9 +170,10 @@ def memory_section(_: int) -> None:
         ("V=5,000, T=20, R=16, B=64", {}),
         ("V=30,000, T=60, R=16, B=64", {"vocab_size": 30_000, "length": 60}),
     ):
-        megabytes, seconds = peak_megabytes(built(1, **data), 64)
-        rows.append([name, f"{megabytes:.0f}", f"{seconds:.1f}"])
-    table(["setting", "peak memory of a runner, MB", "seconds a batch"], rows)
+        for path in ("native", "torch"):
+            megabytes, seconds = peak_megabytes(built(1, **data), path)
+            rows.append([name, path, f"{megabytes:.0f}", f"{seconds:.1f}"])
+    table(["setting", "path", "peak memory of a runner, MB", "seconds a batch"], rows)
 
 
 SECTIONS = {"runners": runners_section, "ray": ray_section, "memory": memory_section}

@@ -19,15 +19,24 @@ State = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class RolloutLimits:
-    """How many rows are worked off at once; results do not depend on it.
+    """How much is worked off at once.
 
     Attributes:
-        logits: logits held at once while sampling (64 rows of 5,000 stay in a CPU cache; on a GPU 256 times as many).
-        scored_rows: sequences given to the reward function at once.
+        logits: logits held at once while sampling (64 rows of 5,000 stay in a CPU cache; on a GPU 256 times as many);
+            results do not depend on it.
+        scored_rows: sequences given to the reward function at once; results do not depend on it.
+        completed_tokens: tokens of completions held at once, of 12 bytes each with their random numbers. Sequences
+            beyond it come in a later group, whose random numbers are drawn after those of the group before.
     """
 
     logits: int = 64 * 5000
     scored_rows: int = 1024
+    completed_tokens: int = 1 << 22
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}.")
 
 
 class MonteCarloRollouts:
@@ -42,6 +51,12 @@ class MonteCarloRollouts:
         self.space = space
         self.num_rollouts = num_rollouts
         self.limits = limits or RolloutLimits()
+
+    @property
+    def sequences_at_once(self) -> int:
+        """How many sequences' completions are within `limits.completed_tokens`; at least 1."""
+        of_one = (self.space.length - 1) * self.num_rollouts * self.space.length
+        return max(1, self.limits.completed_tokens // max(1, of_one))
 
     def draw_uniforms(self, num_sequences: int, generator: torch.Generator) -> Tensor:
         """The random numbers of `complete`.

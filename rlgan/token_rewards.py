@@ -30,7 +30,7 @@ class MonteCarloRewards:
         self.critic = critic
 
     def __call__(self, tokens_BT: Tensor, random: torch.Generator) -> Tensor:
-        """Complete and score.
+        """Complete and score, in groups of sequences that keep within `RolloutLimits.completed_tokens`.
 
         Args:
             tokens_BT: [B, T] int64 ids.
@@ -39,6 +39,11 @@ class MonteCarloRewards:
         Returns:
             [R, B, T] rewards to maximise.
         """
+        groups = tokens_BT.split(self.rollouts.sequences_at_once)
+        return torch.cat([self._of_group(group_BT, random) for group_BT in groups], dim=1)
+
+    def _of_group(self, tokens_BT: Tensor, random: torch.Generator) -> Tensor:
+        """[R, B, T] rewards of sequences whose completions are all held at once."""
         uniform_PRBT = self.rollouts.draw_uniforms(len(tokens_BT), random)
         completed_PRBT = self.rollouts.complete(self.rollout_policy, tokens_BT, uniform_PRBT)
         return self.rollouts.score(self.critic, tokens_BT, completed_PRBT)

@@ -52,10 +52,8 @@ RLGAN_INLINE float over_lanes(Vec v) {
 RLGAN_INLINE float sum(Vec v) { return over_lanes<true, LANES / 2>(v); }
 RLGAN_INLINE float largest(Vec v) { return over_lanes<false, LANES / 2>(v); }
 
-// exp with about 1 unit in the last place; 0 below -87.33 and 1.7e38 above 88.37, where float32 ends.
-RLGAN_INLINE Vec exponential(Vec x) {
-    const IntVec vanishes = x < splat(-87.33f);
-    x = x > splat(88.37f) ? splat(88.37f) : x;
+// exp with about 1 unit in the last place, for -87 <= x <= 88.
+RLGAN_INLINE Vec bounded_exponential(Vec x) {
     const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer in the low bits
     const Vec shifted = x * 1.44269504f + magic;
     const Vec n = shifted - magic;
@@ -68,7 +66,13 @@ RLGAN_INLINE Vec exponential(Vec x) {
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
     const IntVec power = (((IntVec)shifted - (IntVec)magic) + 127) << 23;
-    return vanishes ? Vec{} : p * (Vec)power;
+    return p * (Vec)power;
+}
+
+// The same for all x: 0 below -87.33 and 1.7e38 above 88.37, where float32 ends.
+RLGAN_INLINE Vec exponential(Vec x) {
+    const IntVec vanishes = x < splat(-87.33f);
+    return vanishes ? Vec{} : bounded_exponential(x > splat(88.37f) ? splat(88.37f) : x);
 }
 
 RLGAN_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exponential(-x)); }
@@ -95,24 +99,27 @@ struct Packed {  // a[k][ROWS]
     constexpr int64_t depth() const { return ROWS; }
 };
 
-// The same for a deep product, in pieces whose sums are added: the rounding error grows with a piece, not with the depth.
+// A deep product is summed in pieces: the rounding error grows with a piece, not with the depth.
+enum : int64_t { PIECE = 128 };
+
+// acc[r] += the piece of the sum above that begins at k.
 template <typename Steps>
-RLGAN_INLINE void deep_tile(const float* a, Steps steps, const float* b, int64_t b_step, int64_t depth, Vec (&acc)[ROWS][2]) {
-    const int64_t piece = 128;
-    for (int64_t k = 0; k < depth; k += piece) {
-        Vec part[ROWS][2] = {};
-        tile(a + k * steps.depth(), steps, b + k * b_step, b_step, depth - k < piece ? depth - k : piece, part);
-        for (int r = 0; r < ROWS; r++) acc[r][0] += part[r][0], acc[r][1] += part[r][1];
-    }
+RLGAN_INLINE void add_piece(const float* a, Steps steps, const float* b, int64_t b_step, int64_t k, int64_t depth, Vec (&acc)[ROWS][2]) {
+    Vec part[ROWS][2] = {};
+    tile(a + k * steps.depth(), steps, b + k * b_step, b_step, depth - k < PIECE ? depth - k : PIECE, part);
+    for (int r = 0; r < ROWS; r++) acc[r][0] += part[r][0], acc[r][1] += part[r][1];
 }
 
 // Rows first..first+ROWS-1 of a row-major matrix as [depth][ROWS]; rows from `end` on become zero.
 static void pack_rows(const float* a, int64_t a_step, int64_t first, int64_t end, int64_t depth, float* packed) {
-    for (int64_t r = 0; r < ROWS; r++) {
-        if (first + r < end)
-            for (int64_t k = 0; k < depth; k++) packed[k * ROWS + r] = a[(first + r) * a_step + k];
-        else
-            for (int64_t k = 0; k < depth; k++) packed[k * ROWS + r] = 0;
+    for (int64_t piece = 0; piece < depth; piece += PIECE) {  // what is written by turns stays in the first cache
+        const int64_t stop = depth - piece < PIECE ? depth : piece + PIECE;
+        for (int64_t r = 0; r < ROWS; r++) {
+            if (first + r < end)
+                for (int64_t k = piece; k < stop; k++) packed[k * ROWS + r] = a[(first + r) * a_step + k];
+            else
+                for (int64_t k = piece; k < stop; k++) packed[k * ROWS + r] = 0;
+        }
     }
 }
 

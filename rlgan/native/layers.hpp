@@ -12,6 +12,7 @@ struct SoftmaxLayer {  // packed once, read by all threads
     const float* panels;  // [V / PANEL][H][PANEL]
     const float* bias;    // [G * BLOCK]; -inf beyond V
     int64_t hidden, vocab, blocks;
+    float longest, largest_bias;  // no logit is beyond longest * |hidden| + largest_bias; infinite where one is -inf
 };
 
 struct SoftmaxGradient {

@@ -12,7 +12,17 @@ struct PackedSoftmax {
         : panels(rounded_up(vocab, kernels().panel) * hidden), bias(rounded_up(vocab, BLOCK), -INFINITY) {
         kernels().pack_panels(weight, vocab_step, hidden_step, vocab, hidden, scale, panels.data());
         for (int64_t v = 0; v < vocab; v++) bias[v] = bias_V[v] * scale;
-        layer = {panels.data(), bias.data(), hidden, vocab, rounded_up(vocab, BLOCK) / BLOCK};
+        float longest = 0, largest_bias = 0;  // a NaN is passed over: the sums meet it
+        for (int64_t v = 0; v < vocab; v++) {
+            float square = 0;
+            for (int64_t h = 0; h < hidden; h++) {
+                const float w = weight[v * vocab_step + h * hidden_step] * scale;
+                square += w * w;
+            }
+            if (square > longest) longest = square;
+            if (fabsf(bias[v]) > largest_bias) largest_bias = fabsf(bias[v]);
+        }
+        layer = {panels.data(), bias.data(), hidden, vocab, rounded_up(vocab, BLOCK) / BLOCK, sqrtf(longest), largest_bias};
     }
 };
 

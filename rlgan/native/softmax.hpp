@@ -3,7 +3,7 @@
 //
 // N rows, H hidden, V vocabulary, K draws of a row, G blocks of BLOCK tokens
 
-enum : int64_t { CHUNK = 8 * ROWS };
+enum : int64_t { CHUNK = 8 * ROWS, DRAWN_ROWS = 4 * ROWS };
 
 // Logits of one block for ROWS rows: out[r * BLOCK + v].
 RLGAN_INLINE void block_logits(const SoftmaxLayer& layer, const float* packed_rows, int64_t block, float* out) {
@@ -35,6 +35,20 @@ RLGAN_INLINE float block_sum(const float* logits, float shift, float* weighted) 
     }
     if (weighted) *weighted = sum(total_logits);
     return sum(total);
+}
+
+// Sum of exp(logit) over a block of logits that are all bounded.
+RLGAN_INLINE float bounded_sum(const float* logits) {
+    Vec total{};
+    for (int64_t j = 0; j < BLOCK; j += LANES) total += bounded_exponential(load(logits + j));
+    return sum(total);
+}
+
+// Whether no logit of the row is beyond 60, so that exp needs no shift.
+RLGAN_INLINE bool is_bounded(const SoftmaxLayer& layer, const float* row) {
+    float square = 0;
+    for (int64_t k = 0; k < layer.hidden; k++) square += row[k] * row[k];
+    return sqrtf(square) * layer.longest + layer.largest_bias < 60;
 }
 
 // The sum over a block whose largest number is -inf: 0, or NaN if there is one. Not inlined: it is rare.
@@ -80,21 +94,31 @@ RLGAN_INLINE void draw_row(const SoftmaxLayer& layer, const float* row, const do
 // Draws for rows [begin, end). Returns how many rows have no distribution (NaN, or all logits -inf); their token is 0.
 static int64_t sample_rows(const SoftmaxLayer& layer, const float* hidden, int64_t begin, int64_t end,
                            const float* uniform, int64_t draws, int64_t* token) {
-    const int64_t blocks = layer.blocks, depth = layer.hidden;
-    float* scratch = static_cast<float*>(malloc(sizeof(float) * (ROWS * depth + ROWS * BLOCK + 2 * ROWS * blocks)));
+    const int64_t blocks = layer.blocks, depth = layer.hidden, full_blocks = layer.vocab / BLOCK;
+    const int64_t scratch_size = DRAWN_ROWS * depth + ROWS * BLOCK + 2 * DRAWN_ROWS * blocks;
+    float* scratch = static_cast<float*>(malloc(sizeof(float) * scratch_size));
     double* cumulative = static_cast<double*>(malloc(sizeof(double) * blocks));
-    float *packed = scratch, *logits = packed + ROWS * depth, *shift = logits + ROWS * BLOCK;
-    float* weight = shift + ROWS * blocks;
+    float *packed = scratch, *logits = packed + DRAWN_ROWS * depth, *shift = logits + ROWS * BLOCK;
+    float* weight = shift + DRAWN_ROWS * blocks;
+    bool bounded[DRAWN_ROWS];
     int64_t bad = 0;
-    for (int64_t first = begin; first < end; first += ROWS) {
-        const int64_t count = end - first < ROWS ? end - first : ROWS;
-        pack_rows(hidden, depth, first, end, depth, packed);
-        for (int64_t g = 0; g < blocks; g++) {
-            block_logits(layer, packed, g, logits);
-            for (int64_t r = 0; r < count; r++) {
-                const float *row = logits + r * BLOCK, most = block_largest(row);
-                shift[r * blocks + g] = most;
-                weight[r * blocks + g] = most == -INFINITY ? empty_sum(row) : block_sum(row, most, nullptr);
+    for (int64_t first = begin; first < end; first += DRAWN_ROWS) {
+        const int64_t count = end - first < DRAWN_ROWS ? end - first : DRAWN_ROWS;
+        for (int64_t tile = 0; tile < count; tile += ROWS)
+            pack_rows(hidden, depth, first + tile, end, depth, packed + tile * depth);
+        for (int64_t r = 0; r < count; r++) bounded[r] = is_bounded(layer, hidden + (first + r) * depth);
+        for (int64_t g = 0; g < blocks; g++) {  // the weights of a block stay in the first cache for all tiles
+            for (int64_t tile = 0; tile < count; tile += ROWS) {
+                block_logits(layer, packed + tile * depth, g, logits);
+                for (int64_t r = tile; r < count && r < tile + ROWS; r++) {
+                    const float* row = logits + (r - tile) * BLOCK;
+                    const float most = bounded[r] ? 0 : block_largest(row);
+                    shift[r * blocks + g] = most;
+                    if (bounded[r] && g < full_blocks)
+                        weight[r * blocks + g] = bounded_sum(row);
+                    else
+                        weight[r * blocks + g] = most == -INFINITY ? empty_sum(row) : block_sum(row, most, nullptr);
+                }
             }
         }
         for (int64_t r = 0; r < count; r++) {
@@ -103,7 +127,7 @@ static int64_t sample_rows(const SoftmaxLayer& layer, const float* hidden, int64
             for (int64_t g = 1; g < blocks; g++) most = shifts[g] > most ? shifts[g] : most;
             double running = 0;
             for (int64_t g = 0; g < blocks; g++) {
-                if (weights[g] != 0) running += weights[g] * exp(static_cast<double>(shifts[g]) - most);
+                if (weights[g] != 0) running += bounded[r] ? weights[g] : weights[g] * exp(static_cast<double>(shifts[g]) - most);
                 cumulative[g] = running;
             }
             int64_t* tokens = token + (first + r) * draws;

@@ -93,10 +93,13 @@ RLGAN_EXPORT void rlgan_highway(int64_t threads, const float* features, int64_t 
     one_by_one(threads, width / lanes, [&](int64_t i, int64_t) {
         const int64_t column = i * lanes, count = F - column < lanes ? F - column : lanes;
         float* panel = &panels[column * 2 * F];
-        for (int64_t j = 0; j < count; j++) {
-            const float *gate_row = gate + (column + j) * F, *transform_row = transform + (column + j) * F;
-            for (int64_t k = 0; k < F; k++) panel[k * 2 * lanes + j] = gate_row[k];
-            for (int64_t k = 0; k < F; k++) panel[k * 2 * lanes + lanes + j] = transform_row[k];
+        for (int64_t first = 0; first < F; first += 64) {  // what is written by turns stays in the first cache
+            const int64_t end = F - first < 64 ? F : first + 64;
+            for (int64_t j = 0; j < count; j++) {
+                const float *gate_row = gate + (column + j) * F, *transform_row = transform + (column + j) * F;
+                for (int64_t k = first; k < end; k++) panel[k * 2 * lanes + j] = gate_row[k];
+                for (int64_t k = first; k < end; k++) panel[k * 2 * lanes + lanes + j] = transform_row[k];
+            }
         }
     });
     memcpy(&padded[0], gate_bias, F * sizeof(float));

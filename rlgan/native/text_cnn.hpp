@@ -93,14 +93,20 @@ RLGAN_INLINE void add_exactly(Vec& total, Vec& lost, Vec term) {
     total = next;
 }
 
+// Asks for one of `parts` parts of the piece of a panel that comes next.
+RLGAN_INLINE void prefetch_part(const float* piece, int64_t part, int64_t parts) {
+    const int64_t count = PIECE * PANEL, end = count * (part + 1) / parts;
+    for (int64_t at = count * part / parts; at < end; at += LINE) __builtin_prefetch(piece + at, 0, 2);
+}
+
 // logit = output . (x + gate * (transform - x)) + offset for rows [begin, end); gate and transform columns alternate by
 // LANES in the packed panels.
 static void highway_rows(const HighwayLayer& layer, const float* features, int64_t begin, int64_t end, float* logit) {
     const int64_t F = layer.num_features;
     float* packed = static_cast<float*>(malloc(sizeof(float) * HIGHWAY_ROWS * F));
     for (int64_t block = begin; block < end; block += HIGHWAY_ROWS) {
-        const int64_t stop = end - block < HIGHWAY_ROWS ? end : block + HIGHWAY_ROWS;
-        Vec total[HIGHWAY_ROWS], lost[HIGHWAY_ROWS];
+        const int64_t stop = end - block < HIGHWAY_ROWS ? end : block + HIGHWAY_ROWS, tiles = (stop - block + ROWS - 1) / ROWS;
+        Vec acc[HIGHWAY_ROWS / ROWS][ROWS][2], total[HIGHWAY_ROWS], lost[HIGHWAY_ROWS];
         for (int64_t r = 0; r < HIGHWAY_ROWS; r++) total[r] = lost[r] = Vec{};
         for (int64_t first = block; first < stop; first += ROWS)
             pack_rows(features, F, first, stop, F, packed + (first - block) * F);
@@ -108,15 +114,18 @@ static void highway_rows(const HighwayLayer& layer, const float* features, int64
             const float* panel = layer.panels + column * 2 * F;
             const Vec gate_bias = load(layer.gate_bias + column), transform_bias = load(layer.transform_bias + column);
             const Vec output = load(layer.output + column);
-            for (int64_t first = block; first < stop; first += ROWS) {
-                Vec acc[ROWS][2];
-                for (int r = 0; r < ROWS; r++) acc[r][0] = gate_bias, acc[r][1] = transform_bias;
-                deep_tile(packed + (first - block) * F, Packed{}, panel, PANEL, F, acc);
-                for (int64_t r = 0; r < ROWS && first + r < stop; r++) {
-                    const Vec x = load_some(features + (first + r) * F + column, F - column);
-                    const Vec y = x + sigmoid(acc[r][0]) * (relu(acc[r][1]) - x);
-                    add_exactly(total[first - block + r], lost[first - block + r], output * y);
+            for (int64_t i = 0; i < tiles; i++)
+                for (int r = 0; r < ROWS; r++) acc[i][r][0] = gate_bias, acc[i][r][1] = transform_bias;
+            for (int64_t k = 0; k < F; k += PIECE)  // a piece of the panel stays in the first cache for all tiles
+                for (int64_t i = 0; i < tiles; i++) {
+                    prefetch_part(panel + (k + PIECE) * PANEL, i, tiles);
+                    add_piece(packed + i * ROWS * F, Packed{}, panel, PANEL, k, F, acc[i]);
                 }
+            for (int64_t n = block; n < stop; n++) {
+                const Vec(&maps)[2] = acc[(n - block) / ROWS][(n - block) % ROWS];
+                const Vec x = load_some(features + n * F + column, F - column);
+                const Vec y = x + sigmoid(maps[0]) * (relu(maps[1]) - x);
+                add_exactly(total[n - block], lost[n - block], output * y);
             }
         }
         for (int64_t n = block; n < stop; n++) logit[n] = layer.offset + sum(total[n - block]);

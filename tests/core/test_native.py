@@ -2,6 +2,7 @@
 
 # N rows, H hidden, V vocabulary, E embedding
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -138,6 +139,32 @@ def test_two_threads_draw_what_one_draws(kernels: str, monkeypatch: pytest.Monke
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         drawn.append(sample_linear(hidden_NH, weight_VH, bias_V, uniform_N1))
     assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize("vocab", [129, 640])
+def test_a_row_is_drawn_as_if_it_were_alone(kernels: str, vocab: int) -> None:
+    """Rows whose logits cannot overflow are drawn without a shift, beside others that need one."""
+    hidden_NH, weight_VH, bias_V, _ = layer(61, 8, vocab)
+    hidden_NH *= torch.logspace(-3, 3, 61)[torch.randperm(61, generator=torch.Generator().manual_seed(1)), None]
+    uniform_NK = torch.rand(61, 5, generator=torch.Generator().manual_seed(0))
+    alone = [
+        sample_linear(hidden_NH[n : n + 1], weight_VH, bias_V, uniform_NK[n : n + 1]) for n in range(len(hidden_NH))
+    ]
+    assert torch.equal(sample_linear(hidden_NH, weight_VH, bias_V, uniform_NK), torch.cat(alone))
+
+
+@pytest.mark.parametrize("largest", [59.9, 60.1, 200.0])
+def test_draws_where_logits_are_as_large_as_they_may_be(kernels: str, largest: float) -> None:
+    """Two tokens share nearly all of the probability, 1 to 3, at the largest logit; the rest is at the smallest."""
+    weight_V1 = torch.full((300, 1), -1.0)
+    weight_V1[[17, 299], 0] = 1.0
+    bias_V = torch.zeros(300)
+    bias_V[299] = math.log(3.0)
+    hidden_N1 = torch.full((30, 1), largest - math.log(3.0))
+    uniform_NK = torch.rand(30, 2000, generator=torch.Generator().manual_seed(0))
+    drawn_NK = sample_linear(hidden_N1, weight_V1, bias_V, uniform_NK)
+    expected_NK = torch.where(uniform_NK > 0.25, 299, 17)
+    assert bool(((drawn_NK == expected_NK) | ((uniform_NK - 0.25).abs() < 1e-5)).all())
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -9,6 +9,7 @@ from torch import Tensor
 from rlgan.models import RecurrentConfig, RecurrentGenerator
 from rlgan.objectives.action_values import mc_action_value
 from rlgan.rollouts import MonteCarloRollouts, RolloutLimits, sample_sequences
+from rlgan.token_rewards import MonteCarloRewards
 from rlgan.types import TokenSpace
 
 pytestmark = pytest.mark.usefixtures("both_paths")
@@ -115,6 +116,44 @@ def test_rows_at_once_do_not_change_the_result() -> None:
     assert torch.equal(one, other)
     reward_fn = lambda rows: rows.float().sum(1)  # noqa: E731
     assert torch.equal(big.score(reward_fn, tokens_BT, one), small.score(reward_fn, tokens_BT, other))
+
+
+@pytest.mark.parametrize(("completed_tokens", "groups"), [(1, [1] * 7), (240, [2, 2, 2, 1]), (10_000, [7])])
+def test_completions_at_once_follow_a_budget(completed_tokens: int, groups: list[int]) -> None:
+    """A sequence has 4 prefixes, 6 rollouts and 5 positions: 120 tokens. Q stays that of its own sequence."""
+    space, policy, seen = TokenSpace(3, 5), chain(), []
+    rollouts = MonteCarloRollouts(space, 6, RolloutLimits(completed_tokens=completed_tokens))
+
+    class Watched(MonteCarloRollouts):
+        def complete(self, policy: MarkovPolicy, tokens_BT: Tensor, uniform_PRBT: Tensor) -> Tensor:
+            seen.append(len(tokens_BT))
+            return super().complete(policy, tokens_BT, uniform_PRBT)
+
+    watched = Watched(space, 6, rollouts.limits)
+    tokens_BT = torch.randint(3, (7, 5), generator=torch.Generator().manual_seed(1))
+    in_base_3 = lambda rows: (rows * torch.tensor([81, 27, 9, 3, 1])).sum(1).float()  # noqa: E731
+    reward_RBT = MonteCarloRewards(watched, policy, in_base_3)(tokens_BT, torch.Generator().manual_seed(2))
+    assert seen == groups
+    assert torch.equal(reward_RBT[:, :, -1], in_base_3(tokens_BT).expand(6, 7))
+    kept_RBP = reward_RBT[:, :, :-1].long() // torch.tensor([81, 27, 9, 3])
+    assert torch.equal(kept_RBP, (in_base_3(tokens_BT).long()[:, None] // torch.tensor([81, 27, 9, 3])).expand(6, 7, 4))
+    random = torch.Generator().manual_seed(2)
+    parts = []
+    for group_BT in tokens_BT.split(groups):
+        uniform_PRBT = rollouts.draw_uniforms(len(group_BT), random)
+        parts.append(rollouts.score(in_base_3, group_BT, rollouts.complete(policy, group_BT, uniform_PRBT)))
+    assert torch.equal(reward_RBT, torch.cat(parts, dim=1))
+
+
+def test_one_token_has_no_completions_to_hold() -> None:
+    rewards = MonteCarloRewards(MonteCarloRollouts(TokenSpace(3, 1), 2), chain(), lambda rows: rows[:, 0].float())
+    assert rewards(torch.tensor([[2], [1]]), torch.Generator()).tolist() == [[[2.0], [1.0]]] * 2
+
+
+@pytest.mark.parametrize("name", ["logits", "scored_rows", "completed_tokens"])
+def test_limits_leave_room_for_something(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1; got 0"):
+        RolloutLimits(**{name: 0})
 
 
 def test_the_state_after_a_prefix_has_seen_the_start_token() -> None:
