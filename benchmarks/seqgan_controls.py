@@ -24,6 +24,7 @@ SCHEDULES = {  # discriminator steps a round: default 5
     "15-d-steps": ["--discriminator-training.epochs", "3"],
     "20-d-steps": ["--discriminator-training.num-negatives", "1280"],
     "80-d-steps": ["--discriminator-training.num-negatives", "5120"],
+    "320-d-steps": ["--discriminator-training.num-negatives", "20480"],
 }
 
 VARIANTS = {

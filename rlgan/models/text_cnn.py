@@ -15,7 +15,7 @@ from rlgan.native import text_cnn as native_text_cnn
 from rlgan.native import text_cnn_training as native_training
 from rlgan.types import TokenSpace
 
-_FEATURES_AT_ONCE = 8 * 2**20  # floats: 32 MB
+_FEATURES_AT_ONCE = 9 * 2**20  # floats: 38 MB
 
 PAPER_WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 PAPER_FILTERS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
@@ -140,9 +140,11 @@ class TextCNN(nn.Module):
         """
         num_prefixes, num_rollouts, _, length = completed_PRBT.shape
         at_once = max(1, _FEATURES_AT_ONCE // (self.output.in_features * (num_prefixes * num_rollouts + 1)))
+        num_parts = -(-len(tokens_BT) // at_once)  # of equal size: each costs the core its tables of tokens and weights
         parts = []
-        for first in range(0, len(tokens_BT), at_once):
-            base_BT, part_PRBT = tokens_BT[first : first + at_once], completed_PRBT[:, :, first : first + at_once]
+        for base_BT, part_PRBT in zip(
+            tokens_BT.tensor_split(num_parts), completed_PRBT.tensor_split(num_parts, dim=2), strict=True
+        ):
             rows_NT = torch.cat([part_PRBT.reshape(-1, length), base_BT])
             kept_K, place_N = distinct_rows(rows_NT)
             if self._is_native:
