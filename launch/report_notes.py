@@ -150,7 +150,10 @@ def _discriminator(history: Sequence[HistoryEntry]) -> list[str]:
     no_spread = [e.figures["gen/frac_reward_zero_std"] for e in history if "gen/frac_reward_zero_std" in e.figures]
     if no_spread and _mean(no_spread) > 0.5:
         share = f"{_mean(no_spread):.0%}"
-        notes.append(f"At {share} of positions all sequences of a batch had the same Q: there was nothing to learn.")
+        notes.append(
+            f"At {share} of positions (BGAN: latent codes) everything that was compared had the same reward: there was "
+            "nothing to learn."
+        )
     return notes
 
 

@@ -44,7 +44,7 @@ from rlgan.policies.calls import on_learners
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DISCRIMINATOR
 from rlgan.policies.modules import net_spec
-from rlgan.policies.rounds import Phase
+from rlgan.policies.rounds import EQUAL_REWARDS, Phase, share_without_spread
 from rlgan.policies.runner_pool import split_evenly
 from rlgan.policies.token_runner import GENERATOR
 from rlgan.seeding import torch_generator
@@ -231,7 +231,9 @@ class BGAN(AdversarialAlgorithm):
         """Figures of the draws by TensorBoard tag."""
         score_NM = batch.score_NM
         self.report.histograms["gen/log_weight"] = score_NM
-        return {
+        score_MN = score_NM.T  # the draws of a code are compared with each other; one alone with none
+        no_spread = {EQUAL_REWARDS: share_without_spread(score_MN, torch.ones_like(score_MN, dtype=torch.bool))}
+        return (no_spread if len(score_MN) > 1 else {}) | {
             "gen/reward_mean": float(score_NM.mean()),
             "gen/reward_std": float(score_NM.std(unbiased=False)),
             "gen/lr": self.config.hyperparameters.lr,

@@ -15,6 +15,7 @@ from rlgan.policies.algorithm import AdversarialAlgorithm
 from rlgan.policies.discriminator import DISCRIMINATOR
 from rlgan.policies.infilling_discriminator import Negatives
 from rlgan.policies.infilling_likelihood import GENERATOR
+from rlgan.policies.rounds import EQUAL_REWARDS, share_without_spread
 from rlgan.policies.runner import BatchRunner
 from rlgan.policies.runner_pool import split_evenly
 from rlgan.seeding import torch_generator
@@ -165,6 +166,7 @@ def fill_figures(batch: FillBatch, mask_BT: Tensor, advantage_BT: Tensor) -> dic
     return {
         "gen/reward_mean": float(reward_N.mean()),
         "gen/reward_std": float(reward_N.std(unbiased=False)),
+        EQUAL_REWARDS: share_without_spread(batch.reward_BT, mask_BT),
         "gen/advantage_rms": float(advantage_BT[mask_BT].square().mean().sqrt()),
         "rollout/tokens_per_s": float(mask_BT.sum()) / batch.seconds,
         "rollout/weights_lag": 0.0,

@@ -11,6 +11,9 @@ from torch import Tensor
 from rlgan.fills import FillBatch
 from rlgan.types import RolloutBatch, TokenSpace
 
+EQUAL_REWARDS = "gen/frac_reward_zero_std"
+"""The figure that is 1 where the generator can learn nothing from a comparison."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -66,14 +69,27 @@ def rollout_figures(batch: RolloutBatch, space: TokenSpace) -> dict[str, float]:
         Rewards, how many positions had no spread of Q at all, and rates.
     """
     mask_BT = space.mask(batch.tokens_BT)
-    spread_T = torch.stack(
-        [q[m].std(unbiased=False) for q, m in zip(batch.action_value_BT.T, mask_BT.T, strict=True) if m.any()]
-    )
     num_tokens = float(batch.num_completions * space.length / 2 + mask_BT.sum())
     return {
         "gen/reward_mean": float(batch.reward_B.mean()),
         "gen/reward_std": float(batch.reward_B.std(unbiased=False)),
-        "gen/frac_reward_zero_std": float((spread_T == 0).float().mean()),
+        EQUAL_REWARDS: share_without_spread(batch.action_value_BT, mask_BT),
         "rollout/completions_per_s": batch.num_completions / batch.seconds,
         "rollout/tokens_per_s": num_tokens / batch.seconds,
     }
+
+
+def share_without_spread(value_BT: Tensor, mask_BT: Tensor) -> float:
+    """Share of the positions at which all sequences are worth the same: there is nothing to learn from a comparison.
+
+    Args:
+        value_BT: [B, T] float, what a sequence is worth at a position.
+        mask_BT: [B, T] bool, which of them count.
+
+    Returns:
+        From 0 to 1, of the positions with at least two that count; 1 where there is no such position.
+    """
+    lowest_T = value_BT.masked_fill(~mask_BT, torch.inf).amin(dim=0)
+    highest_T = value_BT.masked_fill(~mask_BT, -torch.inf).amax(dim=0)
+    counts_T = mask_BT.sum(dim=0) >= 2
+    return float((lowest_T == highest_T)[counts_T].float().mean()) if bool(counts_T.any()) else 1.0

@@ -16,6 +16,7 @@ from rlgan.checkpoint import latest_checkpoint, read_checkpoint
 from rlgan.errors import NonFiniteError
 from rlgan.launch.history import History
 from rlgan.launch.systems.seqgan import SeqGANRun
+from rlgan.policies.algorithm import AdversarialAlgorithm
 from tests.launch.processes import alive, command_of, descendants, wait_for
 from tests.launch.tiny_runs import TINY_RUNS
 
@@ -118,46 +119,129 @@ def _with_infinite_weights(original):
     return step
 
 
+def _times_nan(real):
+    def spoilt(*arguments):
+        value = real(*arguments)
+        return tuple(one * float("nan") for one in value) if isinstance(value, tuple) else value * float("nan")
+
+    return spoilt
+
+
+def _plus_infinity(real):
+    return lambda *arguments: real(*arguments) + float("inf")
+
+
+GRADIENT = ("rlgan.policies.learner._clipped_norm", _times_nan)
 POINTS = {
-    "a reward": ("rlgan.token_rewards.MonteCarloRewards.__call__", lambda real: lambda *a: real(*a) * float("nan")),
-    "a log-probability": (
-        "rlgan.models.RecurrentGenerator.log_prob_and_entropy",
-        lambda real: lambda *a: tuple(one * float("nan") for one in real(*a)),
-    ),
-    "the loss": (
-        "rlgan.policies.seqgan_workers.policy_gradient_loss",
-        lambda real: lambda *a: real(*a) + float("inf"),
-    ),
-    "the gradient": ("rlgan.policies.learner._clipped_norm", lambda real: lambda *a: real(*a) * float("nan")),
-    "a weight": ("rlgan.policies.seqgan_workers.SeqGANLearner.policy_step", _with_infinite_weights),
+    "seqgan": {
+        "a reward": ("rlgan.token_rewards.MonteCarloRewards.__call__", _times_nan),
+        "a log-probability": ("rlgan.models.RecurrentGenerator.log_prob_and_entropy", _times_nan),
+        "the loss": ("rlgan.policies.seqgan_workers.policy_gradient_loss", _plus_infinity),
+        "the gradient": GRADIENT,
+        "a weight": ("rlgan.policies.seqgan_workers.SeqGANLearner.policy_step", _with_infinite_weights),
+    },
+    "maskgan": {
+        "a reward": ("rlgan.discriminators.infilling.InfillingDiscriminator.judge", _times_nan),
+        "a log-probability": ("rlgan.models.infilling.InfillingGenerator.log_prob_and_entropy", _times_nan),
+        "the loss": ("rlgan.policies.maskgan_workers.policy_gradient_loss", _plus_infinity),
+        "the gradient": GRADIENT,
+        "a weight": ("rlgan.policies.maskgan_workers.MaskGANLearner.policy_step", _with_infinite_weights),
+    },
+    "bgan": {
+        "a reward": ("rlgan.discriminators.boundary.BoundaryDiscriminator.reward", _times_nan),
+        "a log-probability": ("rlgan.models.discrete_generator.DiscreteGenerator.log_prob_and_entropy", _times_nan),
+        "the loss": ("rlgan.objectives.boundary_seeking.importance_weighted_loss", _plus_infinity),
+        "the gradient": GRADIENT,
+        "a weight": ("rlgan.policies.bgan_workers.BGANLearner.policy_step", _with_infinite_weights),
+    },
+    "began": {
+        "a reconstruction": ("rlgan.discriminators.autoencoder.AutoencoderDiscriminator.forward", _times_nan),
+        "the loss": ("rlgan.discriminators.autoencoder.AutoencoderDiscriminator.loss", _plus_infinity),
+        "the gradient": GRADIENT,
+        "a weight": ("rlgan.policies.began_workers.BEGANLearner.adversarial_round", _with_infinite_weights),
+    },
+    "ppgn": {
+        "a code": ("rlgan.policies.ppgn_workers.PPGNLearner._codes", _times_nan),
+        "the loss": ("rlgan.policies.ppgn_workers.non_saturating", _plus_infinity),
+        "the gradient": GRADIENT,
+        "a weight": ("rlgan.policies.ppgn_workers.PPGNLearner.generator_round", _with_infinite_weights),
+    },
 }
-"""Where a NaN or an infinity comes up, and how it is put there."""
+"""Where a NaN or an infinity comes up, and how it is put there. BEGAN and PPGN have no reward: G learns from D's
+gradient."""
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_a_non_finite_number_anywhere_keeps_the_checkpoint_before(point, local_ray, rlgan, tmp_path, monkeypatch):
-    """In the second adversarial round, the sixth of all."""
-    from rlgan.policies.seqgan import SeqGAN
+@pytest.mark.parametrize(("system", "point"), [(system, point) for system in POINTS for point in POINTS[system]])
+def test_a_non_finite_number_anywhere_keeps_the_checkpoint_before(
+    system, point, local_ray, rlgan, tmp_path, monkeypatch
+):
+    """In the second round of the phase in which the generator learns from the discriminator."""
+    address, spoilt = POINTS[system][point]
+    real_round, before = AdversarialAlgorithm._counted, []
 
-    address, spoilt = POINTS[point]
-    real_round = SeqGAN._adversarial_round
-
-    def second_round(self, index):
-        if index == 1:
+    def second_round(self, phase, index):
+        if phase.name == ("generator" if system == "ppgn" else "adversarial") and index == 1:
             owner, _, name = address.rpartition(".")
             monkeypatch.setattr(address, spoilt(getattr(pkgutil.resolve_name(owner), name)))
-        return real_round(self, index)
+            before.append(self.step_count)
+        return real_round(self, phase, index)
 
-    monkeypatch.setattr(SeqGAN, "_adversarial_round", second_round)
+    monkeypatch.setattr(AdversarialAlgorithm, "_counted", second_round)
     run = tmp_path / "run"
-    said = rlgan(*TRAIN, *TINY_RUNS["seqgan"], "--checkpoint-every", "1", "--run-dir", run)
+    said = rlgan("train", system, *TINY_RUNS[system], "--checkpoint-every", "1", "--run-dir", run)
     assert said.code == 4 and said.err.count("\n") == 1, said.err
     newest = latest_checkpoint(run / "checkpoints")
-    assert newest.step == 5
+    assert before == [newest.step]
     assert all(bool(torch.isfinite(one).all()) for group in newest.tensors.values() for one in group.values())
-    assert {"tokens_BT"} <= load_file(run / "nonfinite-000006.safetensors").keys()
+    has_batch = {"seqgan": {"tokens_BT"}, "maskgan": {"tokens_BT"}}.get(system, set())
+    if point != "a weight" or has_batch:
+        dump = load_file(run / f"nonfinite-{newest.step + 1:06d}.safetensors")
+        assert dump and has_batch <= dump.keys()
     events = EventAccumulator(str(run / "tensorboard")).Reload()
     assert [one.value for one in events.Scalars("health/nonfinite_total")][-1] == 1.0
+
+
+EQUAL = {
+    "seqgan": (
+        "rlgan.token_rewards.MonteCarloRewards.__call__",
+        lambda real: lambda *a: torch.full_like(real(*a), 0.3),
+    ),
+    "maskgan": (
+        "rlgan.discriminators.infilling.InfillingDiscriminator.judge",
+        lambda real: lambda *a: tuple(torch.full_like(one, -0.7) for one in real(*a)),
+    ),
+    "bgan": (
+        "rlgan.discriminators.boundary.BoundaryDiscriminator.reward",
+        lambda real: lambda *a: torch.full_like(real(*a), 0.3),
+    ),
+}
+"""What judges samples, and how it comes to find all of them alike."""
+
+
+@pytest.mark.parametrize("system", EQUAL)
+def test_equal_rewards(system, local_ray, rlgan, tmp_path, monkeypatch):
+    address, equal = EQUAL[system]
+    owner, _, name = address.rpartition(".")
+    monkeypatch.setattr(address, equal(getattr(pkgutil.resolve_name(owner), name)))
+    run = tmp_path / "run"
+    said = rlgan("train", system, *TINY_RUNS[system], "--run-dir", run)
+    assert said.code == 0, said.err
+    assert said.out.count("all rewards are equal, so that the generator has nothing to learn from them") == 1, said.out
+    rounds = [entry.figures for entry in History(run).read() if entry.kind == "round"]
+    shares = [figures["gen/frac_reward_zero_std"] for figures in rounds if "gen/frac_reward_zero_std" in figures]
+    assert set(shares) == {1.0} and len(shares) >= 2
+    newest = latest_checkpoint(run / "checkpoints")
+    assert all(bool(torch.isfinite(one).all()) for group in newest.tensors.values() for one in group.values())
+    assert "everything that was compared had the same reward" in (run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("system", EQUAL)
+def test_rewards_that_differ(system, local_ray, rlgan, tmp_path):
+    said = rlgan("train", system, *TINY_RUNS[system], "--run-dir", tmp_path / "run")
+    assert said.code == 0 and "all rewards are equal" not in said.out, said
+    rounds = [entry.figures for entry in History(tmp_path / "run").read() if entry.phase == "adversarial"]
+    shares = [figures["gen/frac_reward_zero_std"] for figures in rounds if "gen/reward_mean" in figures]
+    assert len(shares) >= 2 and max(shares) < 1.0
 
 
 @pytest.mark.parametrize(("limit", "bad", "code"), [(2, (6, 7), 0), (1, (6, 7), 4), (5, (9,), 4)])

@@ -182,7 +182,9 @@ def test_notes_judge_the_discriminator(real, fake, said):
 
 def test_notes_say_when_nothing_could_be_learned():
     history = [round_of(step, **{"gen/frac_reward_zero_std": 1.0}) for step in range(3)]
-    assert "At 100% of positions all sequences of a batch had the same Q" in notes_of(history)
+    assert "At 100% of positions (BGAN: latent codes) everything that was compared had the same reward" in notes_of(
+        history
+    )
 
 
 def test_sweep_file_comes_back_sorted_and_without_lies(tmp_path):
