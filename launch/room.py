@@ -45,10 +45,16 @@ def require_local_room(
             f"{asked} of about {WORKER_BYTES / 2**30:.1f} GiB each; this machine has {free_bytes / 2**30:.1f} GiB of "
             f"free memory. {_ADVICE}"
         )
-    gpus = sum(bundle.get("GPU", 0.0) for bundle in bundles)
+    gpus = [bundle["GPU"] for bundle in bundles if bundle.get("GPU")]
     num_gpus = gpus_here() if num_gpus is None else num_gpus
-    if gpus > num_gpus:
-        raise ClusterError(f"the run asks for {gpus:g} GPUs; this machine has {num_gpus}. {_ADVICE}")
+    if sum(gpus) > num_gpus:
+        raise ClusterError(f"the run asks for {sum(gpus):g} GPUs; this machine has {num_gpus}. {_ADVICE}")
+    if not _gpus_hold(gpus, num_gpus):
+        shares = ", ".join(f"{gpus.count(share)} of {share:g}" for share in sorted(set(gpus)))
+        raise ClusterError(
+            f"the run asks for shares of GPUs ({shares}); this machine has {num_gpus}, and no share can be spread over "
+            f"two. {_ADVICE}"
+        )
 
 
 def require_driver_gpu(run: RunConfig, num_gpus: int | None = None) -> None:
@@ -91,13 +97,10 @@ def require_room(workers: WorkerConfig, bundles: Sequence[Mapping[str, float]]) 
     seconds = max(workers.wait, workers.connect_timeout) if is_large_enough else workers.wait
     if (is_large_enough or seconds > 0) and resources.has_room(bundles, seconds):
         return
-    there = resources.nodes()
-    largest = f"the largest process asks for {resources.in_words(_largest(bundles))}, the largest node has "
+    numbers = resources.shortage("the run", bundles)
     raise ClusterError(
-        f"--address {workers.address}: the run asks for {resources.in_words(asked)}, the cluster has "
-        f"{resources.in_words(resources.total(there))}, of which {resources.in_words(resources.free())} are free, on "
-        f"{len(there)} nodes; {largest}{resources.in_words(_largest(there))} (waited {seconds:g} s). Ask for fewer or "
-        "smaller workers, add nodes, or raise --wait."
+        f"--address {workers.address}: {numbers} (waited {seconds:g} s). Ask for fewer or smaller workers, add nodes, "
+        "or raise --wait."
     )
 
 
@@ -132,6 +135,15 @@ def free_bytes_here() -> int | None:
     return None
 
 
-def _largest(bundles: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The most of each kind that one of them has."""
-    return {name: max((bundle.get(name, 0.0) for bundle in bundles), default=0.0) for name in ("CPU", "GPU")}
+def _gpus_hold(shares: Sequence[float], num_gpus: int) -> bool:
+    """Whether Ray finds a GPU for every share: it gives one out after the other, each where the least is left."""
+    left = [1.0] * num_gpus
+    for share in shares:
+        num_parts = max(1, round(share))
+        part = min(share, 1.0)
+        enough = sorted((amount, gpu) for gpu, amount in enumerate(left) if amount >= part)[:num_parts]
+        if len(enough) < num_parts:
+            return False
+        for amount, gpu in enough:
+            left[gpu] = round(amount - part, 4)  # Ray counts in ten-thousandths
+    return True

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rlgan.policies.config import AdversarialConfig
+
+PATIENCE_SECONDS = 180.0
+"""How long a run waits at least for workers that are lost: a node that starts again is back by then."""
 
 
 class WorkerConfig(BaseModel):
@@ -27,7 +30,7 @@ class WorkerConfig(BaseModel):
         1.0, ge=0, le=1024, description="Logical CPUs of a rollout process; 0.5 puts two on a core."
     )
     num_gpus_per_env_runner: float = Field(
-        0.0, ge=0, le=64, description="GPUs of a rollout process; 0.25 lets four share one."
+        0.0, ge=0, le=64, description="GPUs of a rollout process; 0.25 lets four share one, above 1 only whole ones."
     )
     num_cpus_per_learner: float = Field(
         1.0, ge=0, le=1024, description="Logical CPUs of a learner process, of the generator or the discriminator."
@@ -55,8 +58,21 @@ class WorkerConfig(BaseModel):
         ge=0,
         le=1e6,
         description="Seconds to wait until the cluster has room for the workers of this run (default 0: none for a "
-        "cluster that is too small, --connect-timeout for a busy one).",
+        "cluster that is too small, --connect-timeout for a busy one); in the middle of a run, 180 or these if more.",
     )
+
+    @field_validator("num_gpus_per_env_runner", "num_gpus_per_learner")
+    @classmethod
+    def _share_or_whole(cls, gpus: float) -> float:
+        """What Ray gives out: a share of one GPU, or whole ones."""
+        if gpus > 1 and not gpus.is_integer():
+            raise ValueError(f"must be at most 1, or a whole number; got {gpus:g}")
+        return gpus
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for room for workers that were lost, and for lost runners."""
+        return max(PATIENCE_SECONDS, self.wait)
 
 
 class LogConfig(BaseModel):
@@ -139,7 +155,7 @@ class RunConfig(BaseModel):
             num_gpus_per_learner=workers.num_gpus_per_learner,
         )
         config.discriminator_learners(workers.num_discriminator_learners)
-        config.time_limits(rollout_seconds=workers.rollout_timeout, learner_seconds=workers.learner_timeout)
+        config.time_limits(workers.rollout_timeout, workers.learner_timeout, replacement_seconds=workers.patience)
         return config.debugging(seed=self.seed)
 
 

@@ -109,6 +109,24 @@ def test_gpus_of_this_machine():
         room.require_local_room(quarters, num_cores=8, num_gpus=1)
 
 
+@pytest.mark.parametrize(
+    ("shares", "num_gpus", "fits"),
+    [
+        ([0.6] * 3, 2, False), ([0.6] * 2, 2, True), ([0.6, 0.6, 0.4, 0.4], 2, True), ([0.5, 1.0, 0.5], 2, True),
+        ([0.6, 0.6, 0.6, 1.0], 3, False), ([2.0, 0.25], 3, True), ([0.1] * 10, 1, True), ([0.3] * 3 + [1.0], 2, True),
+        ([], 0, True),
+    ],
+)  # fmt: skip
+def test_a_share_of_a_gpu_is_on_one_gpu(shares, num_gpus, fits):
+    """Their sum is never more than there is."""
+    bundles = [{"CPU": 1.0, "GPU": share} for share in shares]
+    if fits:
+        room.require_local_room(bundles, num_cores=8, num_gpus=num_gpus)
+        return
+    with pytest.raises(ClusterError, match=f"this machine has {num_gpus}, and no share can be spread over two"):
+        room.require_local_room(bundles, num_cores=8, num_gpus=num_gpus)
+
+
 def test_a_learner_on_the_gpu_of_a_driver_that_has_none(rlgan, no_ray, tmp_path):
     if room.gpus_here():
         pytest.skip("this machine has a GPU")
@@ -191,6 +209,13 @@ def test_what_the_workers_of_a_run_ask_for():
     config.data(vocab_size=20, length=6)
     reserved = SeqGAN.default_resource_request(config).bundles
     assert reserved == [{"CPU": 1.0}, runner, runner, learner, learner]
+
+
+@pytest.mark.parametrize(("wait", "patience"), [(0.0, 180.0), (600.0, 600.0)])
+def test_lost_workers_are_waited_for(wait, patience):
+    """`--wait` is how long nodes take to come: an autoscaler takes as long for one that was lost."""
+    run = system_named("seqgan").run_class(workers=WorkerConfig(wait=wait))
+    assert run.algorithm_config().replacement_timeout_seconds == patience
 
 
 def test_a_cluster_with_tokens_says_how_to_get_one(no_ray_at_all, monkeypatch):

@@ -47,6 +47,10 @@ OPTIONS = {
     "overlap in one process": (["--discriminator-training.overlap"], "overlap"),
     "no value for a file": (["--data"], "--data"),
     "negative workers": (["--num-env-runners", "-2"], "--num-env-runners"),
+    "half more than a GPU": (
+        ["--num-gpus-per-learner", "1.5"],
+        "--num-gpus-per-learner: must be at most 1, or a whole number; got 1.5",
+    ),
     "timeout of zero": (["--rollout-timeout", "0"], "--rollout-timeout"),
     "which run": (["--resume", "auto"], "--resume auto: which run? Give its --run-dir"),
     "settings that are not there": (["--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
@@ -108,6 +112,12 @@ def test_a_wrong_option(words, message, rlgan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused(rlgan(*TRAIN, *words), message)
     assert list(tmp_path.iterdir()) == [], "no run directory"
+
+
+@pytest.mark.parametrize("system", [name for name in SYSTEMS if name != "seqgan"])
+def test_overlap_is_seqgans_alone(system, rlgan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(rlgan("train", system, "--discriminator-training.overlap"), "overlap: no such option")
 
 
 @pytest.mark.parametrize("content, message", FILES.values(), ids=FILES)
