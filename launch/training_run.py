@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from rlgan.checkpoint import Checkpoint, save_checkpoint
-from rlgan.errors import CheckpointError, NonFiniteError, RlganError
+from rlgan.errors import CheckpointError, NonFiniteError, RlganError, WorkerError
 from rlgan.launch.history import History, HistoryEntry
 from rlgan.launch.interrupts import Interrupts
 from rlgan.launch.progress import Progress
@@ -84,6 +84,10 @@ class TrainingRun:
         except NonFiniteError as error:
             self._leave_out(before, self._with_dump(error))
             return
+        except WorkerError:
+            with contextlib.suppress(CheckpointError):
+                self._save_if_new(self._last_whole())
+            raise
         self._is_whole = True
         report = self.algorithm.report
         report.figures |= self._health | {_NON_FINITE: float(self._num_skipped)}
@@ -171,11 +175,18 @@ class TrainingRun:
             "health/last_checkpoint_step": float(checkpoint.step),
         }
 
-    def _stop(self) -> int:
-        """Save what is whole, and say how to go on."""
-        checkpoint = self.algorithm.checkpoint() if self._is_whole else self._snapshot
+    def _last_whole(self) -> Checkpoint | None:
+        """In the middle of a round: the state before it, where it is in memory."""
+        return self._snapshot or self.algorithm.last_whole
+
+    def _save_if_new(self, checkpoint: Checkpoint | None) -> None:
+        """Save what is not on the disk yet."""
         if checkpoint is not None and checkpoint.step > max(self.saved_step, 0):
             self._save(checkpoint)
+
+    def _stop(self) -> int:
+        """Save what is whole, and say how to go on."""
+        self._save_if_new(self.algorithm.checkpoint() if self._is_whole else self._last_whole())
         self._log.close()
         signal, path = self._interrupts.signal, self._directory.path
         place = f"the checkpoint of step {self.saved_step} is in" if self.saved_step > 0 else "no round was whole in"

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rlgan.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints
-from rlgan.errors import CheckpointError, NonFiniteError
+from rlgan.errors import CheckpointError, NonFiniteError, WorkerError
 from rlgan.launch import training_run as module
 from rlgan.launch.history import History
 from rlgan.launch.interrupts import Interrupts
@@ -30,6 +30,7 @@ class CountingAlgorithm:
     """Rounds that count; in the discriminator's the generator stays the same object."""
 
     judged_net = "generator"
+    last_whole = None
 
     def __init__(self, during_round=lambda step: None) -> None:
         self.step_count, self.total_steps = 0, sum(rounds for _, rounds in PHASES)
@@ -245,6 +246,22 @@ def test_a_signal_while_a_checkpoint_is_written_lets_it_end(tmp_path, evaluated,
         training, _ = start(tmp_path, CountingAlgorithm(), interrupts, checkpoint_every=1)
         assert training.run() == 143
     assert tries == [1] and steps_on_disk(tmp_path) == [1]
+
+
+def test_workers_that_are_lost_for_good_cost_no_whole_round(tmp_path, evaluated):
+    """Where the state after the last one is in memory, as it is while learners are processes of their own."""
+
+    def lose(step):
+        if step == 6:
+            algorithm.last_whole = algorithm.checkpoint()
+            raise WorkerError("no room within 180 s")
+
+    algorithm = CountingAlgorithm(lose)
+    with Interrupts() as interrupts:
+        training, _ = start(tmp_path, algorithm, interrupts, keep_checkpoints=9)
+        with pytest.raises(WorkerError, match="no room"):
+            training.run()
+    assert steps_on_disk(tmp_path) == [2, 3, 5]
 
 
 def test_a_signal_before_any_round_is_whole(tmp_path, evaluated, capsys):
