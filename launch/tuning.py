@@ -45,6 +45,7 @@ def search_space(run: RunConfig, training: Mapping[str, Any], tensorboard: Path)
         "num_discriminator_learners": workers.num_discriminator_learners,
         "rollout_timeout_seconds": workers.rollout_timeout,
         "learner_timeout_seconds": workers.learner_timeout,
+        "replacement_timeout_seconds": workers.patience,
         "callbacks": functools.partial(Trial, run, tensorboard.absolute()),
     }
 

@@ -23,13 +23,16 @@ from rlgan.checkpoint import Checkpoint
 from rlgan.errors import WorkerError
 from rlgan.policies.broadcast import StateDict, Weights
 from rlgan.policies.calls import add_parts, from_first_learner, on_learners
-from rlgan.policies.checkpoints import RETRAINING, CheckpointedAlgorithm, put_checkpoint, take_checkpoint
+from rlgan.policies.checkpoints import RETRAINING, CheckpointedAlgorithm, take_checkpoint
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DISCRIMINATOR, DiscriminatorGroup
 from rlgan.policies.recovery import LearnerRecovery
-from rlgan.policies.rounds import Phase, RoundReport
-from rlgan.policies.runner_pool import RunnerPool
+from rlgan.policies.resources import require_room
+from rlgan.policies.rounds import EQUAL_REWARDS, Phase, RoundReport
+from rlgan.policies.runner_pool import RunnerPool, last_words, start_bounded
 from rlgan.types import Source
+
+_logger = logging.getLogger(__name__)
 
 
 class AdversarialAlgorithm(CheckpointedAlgorithm):
@@ -69,18 +72,32 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         config.freeze()
         self.config = config
         ensure_ray(config.required_cpus())
+        require_room("the run", config.worker_bundles(), config.replacement_timeout_seconds)
         try:
-            super().setup(config)
+            with start_bounded(lambda: getattr(self, "env_runner_group", None)):
+                super().setup(config)
         except (IndexError, ray.exceptions.RayError) as error:  # RLlib asks the first runner, which may have died
-            raise WorkerError(f"the rollout runners did not start: {why_none_started(self, error)}") from error
+            group = getattr(self, "env_runner_group", None)
+            said = last_words(group) if group is not None else ""
+            raise WorkerError(
+                "the rollout runners did not start: their constructor failed or their process ended; one "
+                f"said:\n{said or f'{type(error).__name__}: {error}'}"
+            ) from error
         if config.discriminator_learner_class is not None:
             self.discriminator_group = DiscriminatorGroup(config)
         self.step_count = 0
-        self.runners = RunnerPool(self.env_runner_group, config.rollout_timeout_seconds)
-        self._recovery = LearnerRecovery(self)
+        self.runners = RunnerPool(
+            self.env_runner_group, config.rollout_timeout_seconds, config.replacement_timeout_seconds
+        )
         self.report = RoundReport()
+        self._recovery = LearnerRecovery(self)
+        self._recovery.begin(self._begin)
+        self._has_told_of_equal_rewards = False
+
+    def _begin(self) -> None:
+        """Real data to the learners, and their nets to the runners."""
         self.send_data()
-        self.runners.publish(self.fresh_nets())
+        self.runners.replace(Weights(0, self.fresh_nets()))
 
     # What a paper says.
     def phases(self) -> list[Phase]:
@@ -127,8 +144,21 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         figures["rollout/worker_timeouts"] = float(self.runners.num_timeouts)
         figures["health/learner_restarts"] = float(self._recovery.num_restarts)
         self.report.figures = figures
+        self._tell_of_equal_rewards()
         for tag, value in figures.items():
             self.metrics.log_value(tuple(tag.split("/")), value, window=1)
+
+    def _tell_of_equal_rewards(self) -> None:
+        """Warn once where the generator could learn nothing from a round."""
+        if self._has_told_of_equal_rewards or self.report.figures.get(EQUAL_REWARDS) != 1.0:
+            return
+        self._has_told_of_equal_rewards = True
+        _logger.warning(
+            "round %d: all rewards are equal, so that the generator has nothing to learn from them (%s is 1; this is "
+            "said once)",
+            self.step_count,
+            EQUAL_REWARDS,
+        )
 
     def _counted(self, phase: Phase, index: int) -> dict[str, float]:
         """A round of a phase, and one more step; returns its figures."""
@@ -164,14 +194,18 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         kept = self._recovery.state
         return kept if kept is not None and kept.step == self.step_count else take_checkpoint(self)
 
+    @property
+    def last_whole(self) -> Checkpoint | None:
+        """The state after the last whole round, kept while learners are processes of their own; else None."""
+        return self._recovery.state
+
     def restore_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint.
 
         Args:
             checkpoint: what `checkpoint()` returned, in this or another process.
         """
-        self._recovery.state = None
-        put_checkpoint(self, checkpoint)
+        self._recovery.restore(checkpoint)
 
     def leave_out_round(self, before: Checkpoint) -> None:
         """Go on after a failed round as if it had changed nothing, with the random numbers of the next one.
@@ -271,25 +305,6 @@ class AdversarialAlgorithm(CheckpointedAlgorithm):
         """No folder in ~/ray_results outside Tune: `rlgan train` has a run directory of its own."""
         if self._storage is not None:
             super()._setup_logdir()
-
-
-def why_none_started(algorithm: Any, error: Exception) -> str:
-    """What a runner says that died in its constructor.
-
-    Args:
-        algorithm: half set up.
-        error: what RLlib raised.
-
-    Returns:
-        The worker's traceback, or what is known instead.
-    """
-    group = getattr(algorithm, "env_runner_group", None)
-    for actor in group._worker_manager.actors().values() if group is not None else ():
-        try:
-            ray.get(actor.ping.remote(), timeout=30)
-        except ray.exceptions.RayError as death:
-            return f"their constructor failed or their process ended; the first of them said:\n{death}"
-    return f"{type(error).__name__}: {error}"
 
 
 def ensure_ray(required_cpus: float) -> None:

@@ -17,7 +17,8 @@ from rlgan.policies.algorithm import ensure_ray
 from rlgan.policies.broadcast import StateDict, Weights
 from rlgan.policies.ppgn import PPGNConfig
 from rlgan.policies.ppgn_settings import PPGNHyperparameters
-from rlgan.policies.runner_pool import RunnerPool
+from rlgan.policies.resources import require_room
+from rlgan.policies.runner_pool import RunnerPool, start_bounded
 from rlgan.settings import filled
 
 
@@ -51,8 +52,10 @@ class ChainWorkers:
         ensure_ray(config.required_cpus())
         config.validate()
         config.freeze()
-        self.group = EnvRunnerGroup(config=config, local_env_runner=config.num_env_runners == 0)
-        self._runners = RunnerPool(self.group, config.rollout_timeout_seconds)
+        require_room("the command", config.worker_bundles(), config.replacement_timeout_seconds)
+        with start_bounded(lambda: getattr(self, "group", None)):
+            self.group = EnvRunnerGroup(config=config, local_env_runner=config.num_env_runners == 0)
+        self._runners = RunnerPool(self.group, config.rollout_timeout_seconds, config.replacement_timeout_seconds)
         self._runners.replace(Weights(version=0, nets=nets))
 
     def __enter__(self) -> "ChainWorkers":

@@ -6,7 +6,6 @@ from typing import Any
 
 import ray
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.tune import Checkpoint as TuneCheckpoint
 
 from rlgan.checkpoint import Checkpoint, read_checkpoint, require_match, write_checkpoint
@@ -15,6 +14,7 @@ from rlgan.policies.broadcast import StateDict, Weights
 from rlgan.policies.calls import from_first_learner, on_learners
 from rlgan.policies.config import AdversarialConfig
 from rlgan.policies.discriminator import DiscriminatorGroup
+from rlgan.policies.reserved_learners import ReservedLearnerGroup
 from rlgan.policies.runner_pool import RunnerPool
 from rlgan.types import Source
 
@@ -47,7 +47,7 @@ class CheckpointedAlgorithm(Algorithm):  # type: ignore[misc]
         """
         raise NotImplementedError
 
-    def learner_groups(self) -> dict[str, LearnerGroup]:
+    def learner_groups(self) -> dict[str, ReservedLearnerGroup]:
         """All learners of this algorithm.
 
         Returns:

@@ -12,14 +12,13 @@ from rlgan.data import CorpusConfig, load_source, require_sequences
 from rlgan.errors import ConfigError
 from rlgan.policies.discriminator import DiscriminatorLearner
 from rlgan.policies.learner import AdversarialLearner
-from rlgan.policies.resources import Bundle, bundle, total
 from rlgan.policies.runner import BatchRunner
-from rlgan.policies.tunable import TunableConfig
+from rlgan.policies.workers_config import WorkersConfig
 from rlgan.settings import changed
 from rlgan.types import Source
 
 
-class AdversarialConfig(TunableConfig):
+class AdversarialConfig(WorkersConfig):
     """A configuration of a generator, its discriminator, and the workers that train them.
 
     Example:
@@ -30,10 +29,6 @@ class AdversarialConfig(TunableConfig):
         corpus: what to learn from; `.data()` changes it.
         tokenizer_json: the vocabulary of a checkpoint that is resumed; None builds it from the corpus.
         data_space: what an example is, such as a `TokenSpace`; known once the corpus has been read.
-        num_discriminator_learners: learner processes of the discriminator; 0 is the driver process.
-        rollout_timeout_seconds: how long one shard of a round may take.
-        learner_timeout_seconds: how long learner processes may take for one call, such as a retraining.
-        max_learner_restarts: how often learner processes that die are started again before the run is given up.
     """
 
     system: ClassVar[str]
@@ -56,19 +51,8 @@ class AdversarialConfig(TunableConfig):
         self.corpus: Any = self.corpus_class()
         self.tokenizer_json: str | None = None
         self.data_space: Any = None
-        self.num_discriminator_learners = 0
-        self.rollout_timeout_seconds = 600.0
-        self.learner_timeout_seconds = 7200.0
-        self.max_learner_restarts = 10
         self.seed = 0
         self.env_runner_cls = self.runner_class
-        self.num_env_runners = 0
-        self.restart_failed_env_runners = True
-        self.delay_between_env_runner_restarts_s = 1.0
-        self.max_num_env_runner_restarts = 100
-        self.num_consecutive_env_runner_failures_tolerance = 3
-        self.validate_env_runners_after_construction = True
-        self._dont_auto_sync_env_runner_states = True
         self.framework_str = "torch"
 
     @classmethod
@@ -130,46 +114,6 @@ class AdversarialConfig(TunableConfig):
         self.corpus = changed(self.corpus, changes, "data")
         return self
 
-    def time_limits(
-        self, rollout_seconds: float | None = None, learner_seconds: float | None = None
-    ) -> "AdversarialConfig":
-        """Bound the time that worker processes may take; one that takes longer is ended and started again.
-
-        Args:
-            rollout_seconds: for one shard of a round; None leaves it as it is.
-            learner_seconds: for one call, of which the longest is a retraining; None leaves it as it is.
-
-        Returns:
-            This config.
-
-        Raises:
-            ConfigError: if one is not positive.
-        """
-        for name, seconds in (("rollout", rollout_seconds), ("learner", learner_seconds)):
-            if seconds is None:
-                continue
-            if not seconds > 0:
-                raise ConfigError(f"time_limits.{name}_seconds: must be positive seconds; got {seconds}.")
-            setattr(self, f"{name}_timeout_seconds", seconds)
-        return self
-
-    def discriminator_learners(self, num_learners: int) -> "AdversarialConfig":
-        """How many processes retrain the discriminator.
-
-        Args:
-            num_learners: 0 is the driver process itself.
-
-        Returns:
-            This config.
-
-        Raises:
-            ConfigError: if it is negative.
-        """
-        if num_learners < 0:
-            raise ConfigError(f"discriminator_learners.num_learners: must be at least 0; got {num_learners}.")
-        self.num_discriminator_learners = num_learners
-        return self
-
     @property
     def space(self) -> Any:
         """What an example is, once the corpus has been read: a frozen dataclass such as `TokenSpace`."""
@@ -210,36 +154,6 @@ class AdversarialConfig(TunableConfig):
         self.freeze()
         return self.algo_class(config=self, source=source)
 
-    def learner_bundle(self) -> Bundle:
-        """What a learner process asks Ray for, of the policy or of the discriminator.
-
-        Returns:
-            RLlib's rule: one CPU unless told otherwise, and none beside a GPU.
-        """
-        auto = 0 if self.num_gpus_per_learner else 1
-        return bundle(
-            auto if self.num_cpus_per_learner == "auto" else self.num_cpus_per_learner, self.num_gpus_per_learner
-        )
-
-    def worker_bundles(self) -> list[Bundle]:
-        """What every worker process of this run asks Ray for; the driver itself asks for nothing.
-
-        Returns:
-            Runners first, then policy learners and discriminator learners.
-        """
-        runner = bundle(self.num_cpus_per_env_runner, self.num_gpus_per_env_runner)
-        num_learners = self.num_learners + len(self.discriminator_bundles())
-        return [runner] * self.num_env_runners + [self.learner_bundle()] * num_learners
-
-    def discriminator_bundles(self) -> list[Bundle]:
-        """What the processes of the discriminator's own learners ask Ray for.
-
-        Returns:
-            One for each; none where the policy's learners hold the discriminator too.
-        """
-        is_apart = self.discriminator_learner_class is not None
-        return [self.learner_bundle()] * (self.num_discriminator_learners if is_apart else 0)
-
     def require_even_batch(self, *counts: str) -> None:
         """What a paper asks for whose gradients are means over equal parts of a batch.
 
@@ -256,14 +170,6 @@ class AdversarialConfig(TunableConfig):
                     f"training.batch_size: {self.hyperparameters.batch_size} examples cannot be shared evenly among "
                     f"{num_learners} learners ({name}). Choose a multiple of {num_learners}."
                 )
-
-    def required_cpus(self) -> float:
-        """CPUs that the workers of this run ask Ray for together.
-
-        Returns:
-            The sum over `worker_bundles`.
-        """
-        return total(self.worker_bundles())["CPU"]
 
     def policy_modules(self) -> dict[str, RLModuleSpec]:
         """The RLModules of the policy learners, by name.

@@ -15,7 +15,6 @@ from typing import Any
 import ray
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from rlgan.errors import LostLearnerError
 from rlgan.policies.broadcast import StateDict
 from rlgan.policies.calls import Failure, add_parts, from_first_learner, guarded, raise_failure
 from rlgan.policies.learner import AdversarialLearner
+from rlgan.policies.reserved_learners import ReservedLearnerGroup
 from rlgan.seeding import torch_generator
 
 DISCRIMINATOR = "discriminator"
@@ -175,7 +175,7 @@ class DiscriminatorGroup:
         config.learners(num_learners=config.num_discriminator_learners)
         config._learner_class = config.discriminator_learner_class
         spec = MultiRLModuleSpec(rl_module_specs={DISCRIMINATOR: config.discriminator_module()})
-        self.learners = LearnerGroup(config=config, module_spec=spec)
+        self.learners: ReservedLearnerGroup = config.build_learner_group(rl_module_spec=spec)
         self._pending: list[Any] = []
         self.retraining: Retraining | None = None
 

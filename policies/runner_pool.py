@@ -8,8 +8,10 @@ driver                        rollout runners
 """
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,18 +21,18 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from rlgan.errors import StaleRunnerError, WorkerError
 from rlgan.policies.broadcast import Birth, StateDict, Weights, broadcast
 from rlgan.policies.calls import Failure, guarded, raise_failure
+from rlgan.policies.resources import START_SECONDS
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
 _PROBE_SECONDS = 1.0
 """How long a round waits for a runner that is gone while others are there; without any, RLlib's 30 s."""
-_PATIENCE_SECONDS = 180.0
-"""How long a collection waits for runners while no shard comes in: Ray starts one again in seconds, if it can."""
 _MAX_STALE = 5
 """How many times in a row a runner may have other weights than it was sent: once when Ray has just restarted it."""
 _MAX_LATE = 3
 """How many runners may take too long in one collection."""
+_LAST_WORDS_SECONDS = 30.0
 
 
 def split_evenly(total: int, parts: int) -> list[int]:
@@ -69,13 +71,16 @@ class RunnerPool:
         group: the rollout runners.
         weights: what they have.
         num_timeouts: runners that were ended because they took too long.
+
+    `patience_seconds` is how long a collection goes on while no shard comes in. Ray starts a runner again in seconds
+    where there is room for it.
     """
 
-    def __init__(self, group: EnvRunnerGroup, timeout_seconds: float) -> None:
+    def __init__(self, group: EnvRunnerGroup, timeout_seconds: float, patience_seconds: float) -> None:
         self.group = group
         self.weights = Weights(version=-1, nets={})
         self.num_timeouts = 0
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds, self._patience_seconds = timeout_seconds, patience_seconds
         self._births: set[Birth] = set()
 
     @property
@@ -162,11 +167,11 @@ class RunnerPool:
             raise_failure(stale)
         if came:
             collection.seconds_in_vain = 0.0
-        if collection.num_late > _MAX_LATE or collection.seconds_in_vain > _PATIENCE_SECONDS:
+        if collection.num_late > _MAX_LATE or collection.seconds_in_vain > self._patience_seconds:
             raise WorkerError(
                 f"{len(collection.missing)} of {collection.num_shards} rollout shards are missing: runners die or take "
                 f"longer than rollout_timeout_seconds = {self._timeout_seconds:g} ({collection.num_late} did). The "
-                "last checkpoint is intact."
+                f"last checkpoint is intact.{_said(self.group)}"
             )
 
     def _answers(
@@ -211,3 +216,61 @@ class RunnerPool:
 def _numbered(call: Callable[[Any, int], T], shard: int) -> Callable[[Any], tuple[int, T] | Failure]:
     """The call for one shard, answering with its number."""
     return guarded(lambda runner: (shard, call(runner, shard)), f"a rollout runner (shard {shard})")
+
+
+def last_words(group: EnvRunnerGroup) -> str:
+    """What a runner says that died for good, such as in its constructor.
+
+    Args:
+        group: of runners.
+
+    Returns:
+        Its traceback or the cause of its death; nothing where none is dead.
+    """
+    pings = [actor.ping.remote() for actor in group._worker_manager.actors().values()]
+    for ping in ray.wait(pings, num_returns=len(pings), timeout=_LAST_WORDS_SECONDS)[0] if pings else ():
+        try:
+            ray.get(ping)
+        except ray.exceptions.ActorDiedError as death:
+            return str(death)
+        except ray.exceptions.RayError:  # it is being started again
+            continue
+    return ""
+
+
+@contextmanager
+def start_bounded(group_of: Callable[[], EnvRunnerGroup | None]) -> Iterator[None]:
+    """While RLlib sets itself up: end runners of which the first does not start, for which it would wait for ever.
+
+    Afterwards the others are waited for, within the same time.
+
+    Args:
+        group_of: the runners, once there are any.
+
+    Yields:
+        Nothing.
+    """
+
+    def give_up() -> None:
+        group = group_of()
+        actors = list(group._worker_manager.actors().values()) if group is not None else []
+        if actors and not ray.wait([actors[0].ping.remote()], timeout=_PROBE_SECONDS)[0]:
+            for actor in actors:
+                ray.kill(actor)
+
+    bound = threading.Timer(START_SECONDS, give_up)
+    bound.daemon = True
+    bound.start()
+    try:
+        yield
+        group = group_of()
+        if group is not None:
+            group._worker_manager.foreach_actor(lambda runner: runner.assert_healthy(), timeout_seconds=START_SECONDS)
+    finally:
+        bound.cancel()
+
+
+def _said(group: EnvRunnerGroup) -> str:
+    """The end of a message: what the dead have said."""
+    said = last_words(group)
+    return f" One of them said:\n{said}" if said else ""

@@ -33,7 +33,8 @@ ROWS = {
         "the round is complete; weights as undisturbed; restarts counted",
         (
             f"{POLICIES}workers.py::test_a_killed_runner",
-            f"{POLICIES}lost_runners.py::test_a_runner_",
+            f"{POLICIES}lost_runners.py::test_a_runner_killed",
+            f"{POLICIES}lost_runners.py::test_a_runner_that_was_restarted",
             f"{POLICIES}ppgn.py::test_chains_are_the_same",
         ),
     ),
@@ -43,9 +44,13 @@ ROWS = {
         (f"{POLICIES}lost_runners.py::test_all_runners_killed", f"{POLICIES}lost_runners.py::test_runners_that_never"),
     ),
     "R3": Row(
-        "a runner's constructor raises",
-        "exit 7 within two minutes, with the traceback",
-        (f"{LAUNCH}worker_faults.py::test_runners_that_cannot_be_built",),
+        "the constructor of a runner or a learner raises, at the start or when it is started again",
+        "exit 7 within two minutes, with the traceback; a runner beside others is done without",
+        (
+            f"{LAUNCH}worker_faults.py::test_runners_that_cannot_be_built",
+            f"{POLICIES}lost_runners.py::test_a_runner_that_cannot_be_built_again",
+            f"{POLICIES}recovery.py::test_learners_that_cannot_be_built_again",
+        ),
     ),
     "R4": Row(
         "a policy learner is killed, between or inside updates; again and again",
@@ -54,6 +59,10 @@ ROWS = {
             f"{POLICIES}recovery.py::test_a_killed_learner_costs_a_round_and_no_figure[seqgan-policy",
             *(f"{POLICIES}recovery.py::{INSIDE}[{name}-policy" for name in ("seqgan", "maskgan", "began", "ppgn")),
             f"{POLICIES}recovery.py::test_one_of_two_learners",
+            f"{POLICIES}recovery.py::test_a_state_that_was_put_back",
+            f"{POLICIES}recovery.py::test_a_learner_killed_before_the_first_round[policy",
+            f"{POLICIES}recovery.py::test_a_learner_that_dies_while_it_gets_its_data",
+            f"{POLICIES}recovery.py::test_whole_rounds_make_up",
             f"{POLICIES}recovery.py::test_learners_that_die",
             f"{POLICIES}recovery.py::test_a_learner_of_every_system",
             f"{LAUNCH}worker_faults.py::test_learners_that_die",
@@ -68,6 +77,7 @@ ROWS = {
                 for name in ("seqgan", "maskgan", "bgan")
             ),
             *(f"{POLICIES}recovery.py::{INSIDE}[{name}-discriminator" for name in ("seqgan", "maskgan", "bgan")),
+            f"{POLICIES}recovery.py::test_a_learner_killed_before_the_first_round[discriminator",
             f"{POLICIES}recovery.py::test_a_learner_lost_beside",
         ),
     ),
@@ -78,7 +88,7 @@ ROWS = {
     ),
     "R7": Row(
         "the node with the learners is lost",
-        "they start on another node; weights as undisturbed",
+        "they start on another node, which may come later; weights as undisturbed. None comes: exit 7 in time",
         (f"{POLICIES}nodes.py::test_the_node_with", f"{LAUNCH}nodes.py::test_the_node_with"),
     ),
     "R8": Row(
@@ -88,8 +98,12 @@ ROWS = {
     ),
     "R9": Row(
         "a runner or a learner hangs",
-        "ended and replaced after rollout_timeout or learner_timeout; weights as undisturbed",
-        (f"{POLICIES}lost_runners.py::test_a_hung_runner", f"{POLICIES}recovery.py::test_a_hung_learner"),
+        "ended and replaced after rollout_timeout or learner_timeout; weights as undisturbed; rounds as fast as before",
+        (
+            f"{POLICIES}lost_runners.py::test_a_hung_runner",
+            f"{POLICIES}recovery.py::test_a_hung_learner",
+            f"{POLICIES}recovery.py::test_a_learner_that_hangs",
+        ),
     ),
     "R10": Row("a runner is slow", "left alone", (f"{POLICIES}lost_runners.py::test_a_slow_runner",)),
     "R11": Row(
@@ -161,7 +175,7 @@ ROWS = {
         (f"{LAUNCH}resume.py::test_another_architecture", f"{CORE}checkpoint_torch_state.py::test_"),
     ),
     "R21": Row(
-        "NaN or infinity in a reward, loss, gradient or weight",
+        "NaN or infinity in a reward, log-probability, loss, gradient or weight",
         "exit 4 in the same round, the last checkpoint is whole",
         (
             f"{LAUNCH}cli_train.py::test_a_non_finite",
@@ -172,8 +186,10 @@ ROWS = {
     ),
     "R22": Row(
         "all rewards are equal",
-        "no NaN; gen/frac_reward_zero_std is 1, and the report says so",
+        "no NaN; gen/frac_reward_zero_std is 1; a warning, and the report says so",
         (
+            f"{LAUNCH}cli_train.py::test_equal_rewards",
+            f"{LAUNCH}cli_train.py::test_rewards_that_differ",
             f"{POLICIES}seqgan.py::test_controls_ignore",
             f"{POLICIES}seqgan.py::test_a_constant_reward",
             f"{LAUNCH}report.py::test_notes_say_when_nothing_could_be_learned",
@@ -231,6 +247,9 @@ ROWS = {
             f"{LAUNCH}cli_cluster.py::test_a_cluster_with_room",
             f"{LAUNCH}nodes.py::test_what_the_nodes_cannot_hold",
             f"{LAUNCH}nodes.py::test_waiting_for_a_node",
+            f"{LAUNCH}worker_faults.py::test_workers_that_nothing_has_room_for",
+            f"{POLICIES}resources.py::",
+            f"{POLICIES}lost_runners.py::test_runners_whose_room",
         ),
     ),
     "R33": Row(

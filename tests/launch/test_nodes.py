@@ -1,5 +1,8 @@
 """`rlgan train` on a cluster of several nodes, on loopback: where workers land, what is refused, waiting for a node."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,17 +45,31 @@ def cluster() -> Iterator[Any]:
         yield nodes
 
 
+WORKERS = ("--num-env-runners", 2, "--num-learners", 1, "--num-discriminator-learners", 1)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, tiny_words: list[str]) -> Path:
+    """The run directory of `WORKERS` on this machine alone."""
+    folder = tmp_path_factory.mktemp("here")
+    words = [str(word) for word in (*TRAIN, *tiny_words, *WORKERS, "--run-dir", "run")]
+    run = subprocess.run(
+        [sys.executable, "-m", "rlgan.launch", *words], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, (run.stdout, run.stderr)
+    return folder / "run"
+
+
 def assert_same_end(*runs: Path) -> None:
     one, other = (latest_checkpoint(run / "checkpoints") for run in runs)
     assert one is not None and other is not None and one.step == other.step == 7
     assert_equal(one, other)
 
 
-def test_a_run_on_three_nodes_is_the_run_of_one_machine(cluster, rlgan_process, tiny_words, tmp_path):
-    workers = ("--num-env-runners", 2, "--num-learners", 1, "--num-discriminator-learners", 1)
+def test_a_run_on_three_nodes_is_the_run_of_one_machine(cluster, here, rlgan_process, tiny_words, tmp_path):
     shares = ("--num-cpus-per-env-runner", 0.5, "--num-gpus-per-env-runner", 1, "--num-cpus-per-learner", 0.75)
     process = rlgan_process(
-        *TRAIN, *tiny_words, "--address", cluster.address, *workers, *shares, "--run-dir", "nodes", prelude=SHOW
+        *TRAIN, *tiny_words, "--address", cluster.address, *WORKERS, *shares, "--run-dir", "nodes", prelude=SHOW
     )
     out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, ""), (out, err)
@@ -61,17 +78,14 @@ def test_a_run_on_three_nodes_is_the_run_of_one_machine(cluster, rlgan_process, 
     held = sorted((kind, text) for kind, _, text in seen)
     assert held == [("learner", "[('CPU', 0.75)]")] * 2 + [("runner", "[('CPU', 0.5), ('GPU', 1.0)]")] * 2
     assert len({node for kind, node, _ in seen if kind == "runner"}) == 2, "each GPU is on a node of its own"
-    process = rlgan_process(*TRAIN, *tiny_words, *workers, "--run-dir", "here")
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, (out, err)
-    assert_same_end(tmp_path / "nodes", tmp_path / "here")
+    assert_same_end(tmp_path / "nodes", here)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--num-env-runners", 6), "asks for 6 CPUs, the cluster has 5 CPUs and 2 GPUs, of which"),
-        (("--num-env-runners", 2, "--num-gpus-per-env-runner", 1.5), "asks for 2 CPUs and 3 GPUs, the cluster has 5"),
+        (("--num-env-runners", 2, "--num-gpus-per-env-runner", 2), "asks for 2 CPUs and 4 GPUs, the cluster has 5"),
         (
             ("--num-env-runners", 1, "--num-cpus-per-env-runner", 3, "--connect-timeout", 8),
             "the largest process asks for 3 CPUs, the largest node has 2 CPUs and 1 GPUs (waited 8 s)",
@@ -104,10 +118,7 @@ resources.has_room = told
     assert process.returncode == 0 and "done after step 7" in out, (out, err)
 
 
-def test_the_node_with_the_learners_is_lost(cluster, rlgan_process, tiny_words, tmp_path):
-    """Runners live on the nodes with a GPU, learners only where three CPUs are left for each: on a node that is lost
-    in the middle of the run, then on one that has come."""
-    waiting = """
+PAUSED = """
 import time
 from pathlib import Path
 from rlgan.policies.seqgan import SeqGAN
@@ -120,17 +131,22 @@ def paused(self, index):
     return real(self, index)
 SeqGAN._adversarial_round = paused
 """
-    workers = ("--num-env-runners", 2, "--num-learners", 1, "--num-discriminator-learners", 1)
-    shares = ("--num-gpus-per-env-runner", 1, "--num-cpus-per-learner", 3)
+"""Before the second adversarial round, the sixth of all."""
+PINNED = ("--num-gpus-per-env-runner", 1, "--num-cpus-per-learner", 3)
+"""Runners live on the nodes with a GPU, learners only where three CPUs are left for each."""
+
+
+def test_the_node_with_the_learners_is_lost(cluster, here, rlgan_process, tiny_words, tmp_path):
+    """In the middle of the run; they go on on one that comes some seconds later."""
     first = cluster.add_node(num_cpus=6)
     process = rlgan_process(
-        *TRAIN, *tiny_words, "--address", cluster.address, *workers, *shares, "--run-dir", "lost-node",
-        prelude=SHOW + waiting,
+        *TRAIN, *tiny_words, "--address", cluster.address, *WORKERS, *PINNED, "--run-dir", "lost-node",
+        prelude=SHOW + PAUSED,
     )  # fmt: skip
     wait_for("paused", process)
-    second = cluster.add_node(num_cpus=6)
     cluster.remove_node(first, allow_graceful=False)
     (tmp_path / "lost").touch()
+    second = cluster.add_node(num_cpus=6)
     out, err = process.communicate(timeout=300)
     cluster.remove_node(second)
     assert process.returncode == 0 and "done after step 7" in out, (out, err)
@@ -140,7 +156,30 @@ SeqGAN._adversarial_round = paused
     assert [entry for entry in History(tmp_path / "lost-node").read() if entry.kind == "round"][-1].figures[
         "health/learner_restarts"
     ] >= 1
-    process = rlgan_process(*TRAIN, *tiny_words, *workers, "--run-dir", "undisturbed")
+    assert_same_end(tmp_path / "lost-node", here)
+
+
+def test_the_node_with_the_learners_is_lost_and_none_comes(cluster, here, rlgan_process, tiny_words, tmp_path):
+    """Exit code 7 when the time for it is over, and another day the run goes on after its last whole round."""
+    impatient = "from rlgan.launch import run_config; run_config.PATIENCE_SECONDS = 8.0\n"
+    words = (*TRAIN, *tiny_words, "--address", cluster.address, *WORKERS, *PINNED, "--run-dir", "run")
+    node = cluster.add_node(num_cpus=6)
+    process = rlgan_process(*words, prelude=impatient + PAUSED)
+    wait_for("paused", process)
+    cluster.remove_node(node, allow_graceful=False)
+    (tmp_path / "lost").touch()
+    lost = time.monotonic()
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 7 and time.monotonic() - lost < 90, (process.returncode, out[-2000:], err)
+    assert err.count("\n") == 1 and "no room within 8 s: a group of learners asks for 3 CPUs, the cluster has" in err
+    assert "The last checkpoint is intact: go on with --resume auto" in err
+    assert "waiting up to 8 s for room" in out
+    assert latest_checkpoint(tmp_path / "run" / "checkpoints").step == 5, (
+        "the last of the pre-training is that of step 4"
+    )
+    node = cluster.add_node(num_cpus=6)
+    process = rlgan_process(*words, "--resume", "auto")
     out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, (out, err)
-    assert_same_end(tmp_path / "lost-node", tmp_path / "undisturbed")
+    cluster.remove_node(node)
+    assert process.returncode == 0 and "going on after step 5" in out, (out, err)
+    assert_same_end(tmp_path / "run", here)

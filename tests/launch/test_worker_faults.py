@@ -7,6 +7,7 @@ import time
 import pytest
 
 from rlgan.checkpoint import latest_checkpoint
+from rlgan.launch import run_config
 from rlgan.policies import BEGANConfig, BGANConfig, MaskGANConfig, PPGNConfig, SeqGANConfig
 from tests.launch.tiny_runs import TINY_RUNS
 
@@ -65,3 +66,12 @@ def test_learners_that_die_again_and_again(system, rlgan, tmp_path, monkeypatch)
     monkeypatch.undo()
     said = rlgan("train", system, *words, "--resume", "auto")
     assert said.code == 0, said.err
+
+
+def test_workers_that_nothing_has_room_for_any_more(rlgan, tiny_words, tmp_path, monkeypatch):
+    """Four CPUs were there when it was asked; they are not there, or taken, when the workers start."""
+    monkeypatch.setattr(run_config, "PATIENCE_SECONDS", 2.0)
+    words = ("--num-env-runners", "4", "--num-learners", "1")
+    said = rlgan("train", "seqgan", *tiny_words, *words, "--run-dir", tmp_path / "run")
+    assert said.code == 6 and said.err.count("\n") == 1, said
+    assert "no room within 2 s: the run asks for 5 CPUs, the cluster has 4 CPUs" in said.err

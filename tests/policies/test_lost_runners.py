@@ -12,6 +12,7 @@ import ray
 from rlgan.errors import WorkerError
 from rlgan.policies import runner_pool
 from rlgan.policies.algorithm import AdversarialAlgorithm
+from rlgan.policies.runner import BatchRunner
 from rlgan.policies.seqgan_workers import SeqGANRunner
 from tests.policies.conftest import train_until_restarted
 from tests.policies.systems import ROLLOUTS, hang, kill_self, once_before, tiny_run, undisturbed
@@ -59,6 +60,8 @@ def test_a_hung_runner_is_ended_and_replaced(name: str, tmp_path: Path) -> None:
     figures = train_until_restarted(algorithm, 1)
     assert (figures["rollout/worker_timeouts"], figures["rollout/worker_restarts"]) == (1, 1)
     assert figures["rollout/workers_healthy"] == 2
+    algorithm.train()
+    assert algorithm.report.seconds < 2.5, "the time of a round is back to normal: no limit of 5 s runs out any more"
     algorithm.stop()
 
 
@@ -119,9 +122,8 @@ class HangingRunner(SeqGANRunner):
 
 
 @pytest.mark.parametrize("runner", [DyingRunner, HangingRunner])
-def test_runners_that_never_bring_a_shard_end_the_run(runner: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_pool, "_PATIENCE_SECONDS", 20.0)
-    config = tiny_run("seqgan", 1).time_limits(rollout_seconds=3.0)
+def test_runners_that_never_bring_a_shard_end_the_run(runner: type) -> None:
+    config = tiny_run("seqgan", 1).time_limits(rollout_seconds=3.0, replacement_seconds=20.0)
     config.env_runner_cls = runner
     algorithm = trained(config, 2)
     started = time.monotonic()
@@ -129,6 +131,60 @@ def test_runners_that_never_bring_a_shard_end_the_run(runner: type, monkeypatch:
         algorithm.train()
     assert time.monotonic() - started < 150
     algorithm.stop()
+
+
+def crashing_again(tries: Path, runner_class: type) -> type:
+    """A runner like another, whose first one cannot be built a second time."""
+
+    def build_nets(self: BatchRunner) -> object:
+        if self.worker_index == 1:
+            with tries.open("a") as file:
+                file.write("x")
+            if tries.stat().st_size > 1:
+                raise ZeroDivisionError("the nets of a test")
+        return runner_class.build_nets(self)  # type: ignore[attr-defined]
+
+    return type("Crashing", (runner_class,), {"build_nets": build_nets})
+
+
+@pytest.mark.parametrize(("name", "num_runners"), [("seqgan", 1), *((name, 2) for name in ROLLOUTS)])
+def test_a_runner_that_cannot_be_built_again(
+    name: str, num_runners: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is alone ends the run, with its traceback; beside another one it is done without."""
+    expected = undisturbed(name, 2)
+    config_class, tries = type(tiny_run(name)), tmp_path / "tries"
+    monkeypatch.setattr(config_class, "runner_class", crashing_again(tries, config_class.runner_class))
+    config = tiny_run(name, num_runners).time_limits(replacement_seconds=3.0)
+    algorithm = trained(config, expected.step - 2)
+    (pid,) = algorithm.env_runner_group.foreach_env_runner(
+        lambda _: os.getpid(), local_env_runner=False, remote_worker_ids=[1]
+    )
+    os.kill(pid, signal.SIGKILL)
+    started = time.monotonic()
+    while tries.stat().st_size < 2 and time.monotonic() - started < 60:
+        time.sleep(0.1)
+    started = time.monotonic()
+    if num_runners == 1:
+        with pytest.raises(WorkerError, match=r"shards are missing: .* intact") as error:
+            algorithm.train()
+        assert "in build_nets" in str(error.value) and "ZeroDivisionError: the nets of a test" in str(error.value)
+    else:
+        algorithm.train(), algorithm.train()
+        assert algorithm.report.figures["rollout/workers_healthy"] == 1
+        assert_equal(algorithm.checkpoint(), expected)
+    assert time.monotonic() - started < 60 and 2 <= tries.stat().st_size <= 10, tries.stat().st_size
+    algorithm.stop()
+
+
+def test_runners_whose_room_is_taken_before_they_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run was faster; RLlib alone would wait for ever."""
+    monkeypatch.setattr("rlgan.policies.algorithm.require_room", lambda *_: None)
+    monkeypatch.setattr(runner_pool, "START_SECONDS", 5.0)
+    started = time.monotonic()
+    with pytest.raises(WorkerError, match="the rollout runners did not start"):
+        tiny_run("seqgan", 2).env_runners(num_cpus_per_env_runner=5).build_algo()
+    assert time.monotonic() - started < 60
 
 
 def _wait_for_restart(actor: object, old: set[object]) -> None:
