@@ -317,16 +317,21 @@ def dashboard():
     shutil.rmtree(temporary, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def built_wheel(tmp_path_factory) -> Path:
+    """That of this checkout."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_real_cluster(dashboard, rlgan_process, tiny_words, tmp_path, monkeypatch):
+def test_a_real_cluster(dashboard, built_wheel, rlgan_process, tiny_words, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     (tmp_path / "settings.yaml").write_text("seed: 5\n")
-    wheel = build_wheel(tmp_path)
-    assert wheel.stat().st_size < 5e6
-    with zipfile.ZipFile(wheel) as file:
+    assert built_wheel.stat().st_size < 5e6
+    with zipfile.ZipFile(built_wheel) as file:
         assert {name.split("/")[0].split("-")[0] for name in file.namelist()} == {"rlgan"}
-    to = ("submit", "--dashboard", dashboard, "--connect-timeout", "150", "--wheel", wheel, "train", "seqgan")
+    to = ("submit", "--dashboard", dashboard, "--connect-timeout", "150", "--wheel", built_wheel, "train", "seqgan")
     process = rlgan_process(
         *to, *tiny_words, "--run-dir", tmp_path / "run", "--num-env-runners", "1", "--config", "settings.yaml"
     )
@@ -343,12 +348,12 @@ def test_a_real_cluster(dashboard, rlgan_process, tiny_words, tmp_path, monkeypa
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_real_stop(dashboard, rlgan_process, tiny_words, tmp_path, monkeypatch):
+def test_a_real_stop(dashboard, built_wheel, rlgan_process, tiny_words, tmp_path, monkeypatch):
     """`ray job stop`, after which Ray does not know how the driver ended: with a checkpoint of the round in hand."""
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     run = tmp_path / "run"
     words = [*tiny_words, "--rounds", "100000", "--checkpoint-every", "0", "--run-dir", run]
-    to = ("submit", "--dashboard", dashboard, "--connect-timeout", "150", "--wheel", build_wheel(tmp_path))
+    to = ("submit", "--dashboard", dashboard, "--connect-timeout", "150", "--wheel", built_wheel)
     process = rlgan_process(*to, "train", "seqgan", *words)
     (line,) = [line for line in wait_for(" runs: python", process) if " runs: python" in line]
     job = line.split()[2]
