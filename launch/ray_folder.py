@@ -59,7 +59,7 @@ def _remove_left(marker: Path) -> None:
     with contextlib.suppress(OSError, filelock.Timeout):
         about = folder.lstat()
         names = {path.name for path in folder.iterdir()} - {_MARKER}
-        is_ours = stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid() and not marker.is_symlink()
+        is_ours = stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid()
         if not is_ours or not all(name.startswith(_OF_RAY) for name in names):
             return
         with filelock.FileLock(marker, timeout=0):
