@@ -146,8 +146,7 @@ def _start_private_ray(num_cpus: int, folder: Path) -> None:
         )
     except Exception as error:  # Ray raises this very class where the machine is too busy to start it in time
         raise ClusterError(
-            f"Ray did not start on this machine: {first_line(error)}. Its logs: {folder}. If the "
-            "machine is overloaded, try again."
+            f"Ray did not start on this machine: {first_line(error)}. If the machine is overloaded, try again."
         ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
