@@ -3,11 +3,13 @@
     python benchmarks/ppgn_results.py --data t10k-images-idx3-ubyte.gz --output runs/ppgn --seeds 0 1 2
 
 6,000 images are trained on. The judge is of another architecture and never sees one of them: it learns from 4,000
-held-out images, shifted by up to two pixels, and is tested on the 6,000. Models whose nets are the same share them: the
-generator of PPGN-h, DGN-AM and Noiseless Joint is trained once a seed, and so is the encoder of all. A row has as many
-chains of every class (--chains, 200 in all unless told otherwise; another number is another line); "long" is three
-times the training of generator and denoiser. Trained nets and rows that are in OUTPUT are not made again, so that the
-work may be done in pieces (--seconds); every row is a line of OUTPUT/results.jsonl.
+held-out images, shifted by up to two pixels, and is tested on the 6,000. Models whose nets are the same share them:
+the generator of PPGN-h, DGN-AM and Noiseless Joint is trained once a seed, and so is the encoder of all. A row has as
+many chains of every class (--chains, 200 in all unless told otherwise; another number is another line); "long" is
+three times the training of generator and denoiser. The chains of a run have the run's seed, or another one (--chain-
+seed, another line too), for judging a setting on other random numbers than it was chosen on. Trained nets and rows
+that are in OUTPUT are not made again, so that the work may be done in pieces (--seconds); every row is a line of
+OUTPUT/results.jsonl.
 """
 
 import argparse
@@ -61,13 +63,16 @@ class Row:
     gradient: Any = label_log_probability
 
 
-RELEASED = {"rule": "released", "eps1": 1e-5, "eps2": 1.0, "eps3": 1e-17, "quiet_steps": 0, "steps": 100}
+RELEASED_EPS = {"eps1": 1e-5, "eps2": 1.0, "eps3": 1e-17}
+RELEASED_STEP = {"rule": "released", "quiet_steps": 0, "steps": 100}
 ROWS = {
     "PPGN-x": Row("ppgn_x", "ppgn_x"),
     "DGN-AM": Row("ppgn_h", "dgn_am"),
     "PPGN-h": Row("ppgn_h", "ppgn_h"),
     "PPGN-h, long": Row("long", "ppgn_h"),
     "PPGN-h, long, 6 quiet steps": Row("long", "ppgn_h", {"quiet_steps": 6, "steps": 102}),
+    "PPGN-h, long, eps2 0.5": Row("long", "ppgn_h", {"eps2": 0.5}),
+    "PPGN-h, long, eps2 0.5, 6 quiet steps": Row("long", "ppgn_h", {"eps2": 0.5, "quiet_steps": 6, "steps": 102}),
     "Joint PPGN-h": Row("joint", "joint"),
     "Noiseless Joint PPGN-h": Row("ppgn_h", "noiseless_joint"),
     "PPGN-h, second classifier": Row("ppgn_h", "ppgn_h", classifier="classifier"),
@@ -78,7 +83,9 @@ ROWS = {
     "PPGN-h, eps2 0.005": Row("ppgn_h", "ppgn_h", {"eps2": 0.005}),
     "PPGN-h, eps2 0": Row("ppgn_h", "ppgn_h", {"eps2": 0.0}),
     "Noiseless Joint, rectified h": Row("rectified", "noiseless_joint"),
-    "Noiseless Joint, rectified h, released step": Row("rectified", "noiseless_joint", RELEASED),
+    "Noiseless Joint, rectified h, released step": Row("rectified", "noiseless_joint", RELEASED_STEP | RELEASED_EPS),
+    "Noiseless Joint, rectified h, released step alone": Row("rectified", "noiseless_joint", RELEASED_STEP),
+    "Noiseless Joint, rectified h, released eps alone": Row("rectified", "noiseless_joint", RELEASED_EPS),
 }
 
 
@@ -242,7 +249,9 @@ class Bench:
         return self.figures(self.train_NCHW, self.train_label_N, None)
 
 
-def run_row(name: str, seed: int, num_chains: int, folder: Path, bench: Bench, output: Path) -> dict[str, Any]:
+def run_row(
+    name: str, seed: int, chain_seed: int, num_chains: int, folder: Path, bench: Bench, output: Path
+) -> dict[str, Any]:
     """Chains of a row, measured and shown."""
     row = ROWS[name]
     trained = load_chain_model(folder)
@@ -250,25 +259,25 @@ def run_row(name: str, seed: int, num_chains: int, folder: Path, bench: Bench, o
     chain = changed(trained.chain, row.chain, "chain")
     request = ChainRequest(
         LabelRequest(tuple(range(NUM_LABELS)), row.classifier, row.gradient),
-        chain.rule_for(model), chain.steps, seed, recorded_steps(chain.steps, 12),
+        chain.rule_for(model), chain.steps, chain_seed, recorded_steps(chain.steps, 12),
     )  # fmt: skip
     started = time.process_time()
     record = replace(trained, model=model).run(request, num_chains)
     seconds = time.process_time() - started
     images_TNCHW = record.image_TNCHW.clamp(0.0, 1.0)
-    file = f"{name.lower().replace(',', '').replace(' ', '-')}-{seed}"
+    file = f"{name.lower().replace(',', '').replace(' ', '-')}-{seed}{'' if chain_seed == seed else f'-{chain_seed}'}"
     write_png(output / f"{file}.png", as_picture(images_TNCHW[-1][:100]))
     write_png(output / f"{file}-strip.png", strip(images_TNCHW[:, :10]))
     wanted_N = torch.arange(num_chains) % NUM_LABELS
     figures = bench.figures(images_TNCHW[-1], wanted_N, trained.nets[row.classifier])
     rule = {key: value for key, value in vars(request.rule).items() if value is not None}
-    return {"row": name, "seed": seed, "num_chains": num_chains, "rule": rule, "cpu_seconds": round(seconds, 1),
-            "figures": figures}  # fmt: skip
+    return {"row": name, "seed": seed, "chain_seed": chain_seed, "num_chains": num_chains, "rule": rule,
+            "cpu_seconds": round(seconds, 1), "figures": figures}  # fmt: skip
 
 
-def key_of(result: dict[str, Any]) -> tuple[str, int, int]:
-    """What a line of results.jsonl is of: row, seed and number of chains, which was 200 where it is not written."""
-    return result["row"], result["seed"], result.get("num_chains", 200)
+def key_of(result: dict[str, Any]) -> tuple[str, int, int, int]:
+    """What a line of results.jsonl is of: row, seed, number of chains and their seed; the first had neither written."""
+    return result["row"], result["seed"], result.get("num_chains", 200), result.get("chain_seed", result["seed"])
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -279,8 +288,9 @@ def table(results: list[dict[str, Any]]) -> str:
     for one in results:
         cells = [f"{one['figures'][tag]:.3g}" if tag in one["figures"] else "" for tag in columns]
         eps = ", ".join(f"{one['rule'][name]:.3g}" for name in ("eps1", "eps2", "eps3")) if one["rule"] else ""
-        num_chains = key_of(one)[2]
+        _, seed, num_chains, chain_seed = key_of(one)
         row = one["row"] if num_chains == 200 else f"{one['row']}, {num_chains:,} chains"
+        row += "" if chain_seed == seed else f" of seed {chain_seed}"
         lines.append(f"| {row} | {one['seed']} | {eps} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -293,6 +303,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--chains", type=int, default=200, help="of a row")
+    parser.add_argument("--chain-seed", type=int, help="of the chains of every run; the run's own by default")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many CPU-seconds; run again")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -310,14 +321,15 @@ def main() -> None:
     results = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     for seed in arguments.seeds:
         for name in arguments.rows:
-            if any(key_of(one) == (name, seed, arguments.chains) for one in results):
+            chain_seed = seed if arguments.chain_seed is None else arguments.chain_seed
+            if any(key_of(one) == (name, seed, arguments.chains, chain_seed) for one in results):
                 continue
             folder = output / f"{ROWS[name].run}-{seed}"
             is_done = train(ROWS[name].run, seed, source, folder, arguments.seconds)
             if not is_done or time.process_time() > arguments.seconds:
                 print(f"stopped at {name}, seed {seed}; run it again to go on")
                 return
-            results.append(run_row(name, seed, arguments.chains, folder, bench, output))
+            results.append(run_row(name, seed, chain_seed, arguments.chains, folder, bench, output))
             with path.open("a") as file:
                 file.write(json.dumps(results[-1]) + "\n")
             print(table(results[-1:]), flush=True)

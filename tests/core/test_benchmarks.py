@@ -54,12 +54,15 @@ def test_floor_of_the_papers_setting(speed):
     assert highways == pytest.approx(19_520 * 2 * 2 * 1720**2 * 1e-9)
 
 
-def test_a_row_of_ppgn_with_more_chains_is_another_row(monkeypatch):
+def test_a_row_of_ppgn_with_more_or_other_chains_is_another_row(monkeypatch):
     if not BENCHMARKS.is_dir():
         pytest.skip("benchmarks/ is not here: the package was installed alone")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     results = importlib.import_module("ppgn_results")
-    old, new = ({"row": "PPGN-h", "seed": 1, "rule": {}, "figures": {}, **more} for more in ({}, {"num_chains": 1000}))
-    assert results.key_of(old) == ("PPGN-h", 1, 200) != results.key_of(new) == ("PPGN-h", 1, 1000)
-    lines = results.table([old, new]).splitlines()[2:]
-    assert lines[0].startswith("| PPGN-h | 1 |") and lines[1].startswith("| PPGN-h, 1,000 chains | 1 |")
+    changes = ({}, {"num_chains": 1000}, {"num_chains": 1000, "chain_seed": 7})
+    rows = [{"row": "PPGN-h", "seed": 1, "rule": {}, "figures": {}, **more} for more in changes]
+    keys = [results.key_of(row) for row in rows]
+    assert keys == [("PPGN-h", 1, 200, 1), ("PPGN-h", 1, 1000, 1), ("PPGN-h", 1, 1000, 7)]
+    lines = results.table(rows).splitlines()[2:]
+    names = ["PPGN-h", "PPGN-h, 1,000 chains", "PPGN-h, 1,000 chains of seed 7"]
+    assert [line.split(" | ")[0] for line in lines] == [f"| {name}" for name in names]
