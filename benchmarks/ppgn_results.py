@@ -6,10 +6,10 @@
 held-out images, shifted by up to two pixels, and is tested on the 6,000. Models whose nets are the same share them:
 the generator of PPGN-h, DGN-AM and Noiseless Joint is trained once a seed, and so is the encoder of all. A row has as
 many chains of every class (--chains, 200 in all unless told otherwise; another number is another line); "long" is
-three times the training of generator and denoiser. The chains of a run have the run's seed, or another one (--chain-
-seed, another line too), for judging a setting on other random numbers than it was chosen on. Trained nets and rows
-that are in OUTPUT are not made again, so that the work may be done in pieces (--seconds); every row is a line of
-OUTPUT/results.jsonl.
+three times the training of generator and denoiser. The chains of a run have the run's seed, or another one
+(--chain-seed, another line too), for judging a setting on other random numbers than it was chosen on. Trained nets
+and rows that are in OUTPUT are not made again, so that the work may be done in pieces (--seconds); every row is a line
+of OUTPUT/results.jsonl.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def trained_judge(images: Tensor, labels: Tensor, path: Path, num_steps: int = 2
     return net.eval().requires_grad_(False)
 
 
-def train(name: str, seed: int, source: Any, folder: Path, seconds: float) -> bool:
+def train(name: str, seed: int, corpus: dict[str, Any], source: Any, folder: Path, seconds: float) -> bool:
     """Train a run from its newest checkpoint until it is done, or this process has used so many CPU-seconds.
 
     The rounds are those of `rlgan train ppgn`, done by a learner without Ray around it.
@@ -144,7 +144,7 @@ def train(name: str, seed: int, source: Any, folder: Path, seconds: float) -> bo
     if done.exists():
         return True
     changes: dict[str, Any] = {"model": name, **TRAINED[name]}
-    config = PPGNConfig().training(**changes).debugging(seed=seed)
+    config = PPGNConfig().data(**corpus).training(**changes).debugging(seed=seed)
     config.data_space = source.space
     config.observation_space, config.action_space = config.gym_spaces()
     learner = PPGNLearner(config=config, module_spec=config.get_multi_rl_module_spec())
@@ -309,7 +309,8 @@ def main() -> None:
     torch.set_num_threads(1)
     output = arguments.output
     output.mkdir(parents=True, exist_ok=True)
-    source = PPGNConfig().data(data=arguments.data, held_out_fraction=HELD_OUT).load_source()
+    corpus = {"data": arguments.data.resolve(), "held_out_fraction": HELD_OUT}
+    source = PPGNConfig().data(**corpus).load_source()
     unseen = source.space.to_unit(source.held_out_NCHW), source.held_out_label_N
     bench = Bench(source, trained_judge(*unseen, output / "judge.safetensors"))
     reference = [
@@ -325,7 +326,7 @@ def main() -> None:
             if any(key_of(one) == (name, seed, arguments.chains, chain_seed) for one in results):
                 continue
             folder = output / f"{ROWS[name].run}-{seed}"
-            is_done = train(ROWS[name].run, seed, source, folder, arguments.seconds)
+            is_done = train(ROWS[name].run, seed, corpus, source, folder, arguments.seconds)
             if not is_done or time.process_time() > arguments.seconds:
                 print(f"stopped at {name}, seed {seed}; run it again to go on")
                 return
