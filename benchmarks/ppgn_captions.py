@@ -6,10 +6,12 @@ Each seed is one `rlgan train ppgn` command, which is printed; a complete run is
 scikit-learn's digits. The readers, of another architecture, know the other 40%: one tells the relation, one reads the
 digit around the centre of brightness of each half; they are tested on the training scenes. 200 chains, one for each
 caption. "Shuffled": the same images read against the captions of other chains. A caption is matched when both digits
-are; the relation is another column.
+are; the relation is another column. With --plugged a captioner is trained for every finished run by `rlgan train
+condition`, with another seed and as many steps as the run's own, and leads the same chains.
 """
 
 import argparse
+import subprocess
 from pathlib import Path
 
 import torch
@@ -18,7 +20,7 @@ from measuring import machine, table
 from ppgn_results import HELD_OUT, JudgeNet, shifted
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from training_runs import train_all
+from training_runs import RLGAN, train_all
 
 from rlgan.captions import CaptionWords
 from rlgan.chain_requests import CaptionRequest, ChainRequest
@@ -26,6 +28,7 @@ from rlgan.data.image_config import ImageCorpusConfig
 from rlgan.data.image_source import ImageFileSource, load_image_source
 from rlgan.launch.chain_model import ChainModel, load_chain_model
 from rlgan.launch.chain_pictures import recorded_steps, strip
+from rlgan.launch.condition_files import load_condition
 from rlgan.launch.image_judgement import as_picture
 from rlgan.launch.pictures import write_png
 from rlgan.objectives.captioning import caption_log_probability
@@ -37,6 +40,7 @@ NUM_SCENES, NUM_DIGITS, IMAGE_SIZE = 20_000, 10, 8
 CHAIN = {"eps1": 0.2, "eps2": 2.0, "eps3": 0.2, "steps": 200, "quiet_steps": 10}
 OPTIONS = """--scenes 20000 --held-out-fraction 0.4 --captioner-rounds 160 --encoder-rounds 160 --rounds 160
     --denoiser-rounds 480 --nets.encoder.code-size 128 --classifier-rounds 0 --eval-samples 400"""
+PLUGGED_STEPS = 4000
 
 
 class Readers(nn.Module):
@@ -109,14 +113,23 @@ def scores(readers: Readers, image_NCHW: Tensor, label_N: Tensor) -> list[str]:
 
 
 @torch.no_grad()
-def caption_accuracy(model: ChainModel, image_NCHW: Tensor, label_N: Tensor) -> float:
+def caption_accuracy(captioner: nn.Module, words: CaptionWords, image_NCHW: Tensor, label_N: Tensor) -> float:
     """Share of scenes whose own caption is the likeliest of all to the captioner."""
-    table_LT = CaptionWords(model.label_names).table()
-    captioner, chosen = model.nets[CAPTIONER], []
+    table_LT, chosen = words.table(), []
     for image_CHW in image_NCHW:
         copies = image_CHW.expand(len(table_LT), *image_CHW.shape)
         chosen.append(int(caption_log_probability(captioner(copies, table_LT), table_LT).argmax()))
     return float((torch.tensor(chosen) == label_N).float().mean())
+
+
+def plugged_captioner(run: Path, seed: int, model: ChainModel) -> nn.Module:
+    """A captioner that was trained when the run was finished; one that is there is kept."""
+    if not (run / "conditions" / "words").is_dir():
+        command = [RLGAN, "train", "condition", str(run), "--name", "words", "--kind", "captioner",
+                   "--steps", str(PLUGGED_STEPS), "--seed", str(1000 + seed)]  # fmt: skip
+        print(" ".join(command), flush=True)
+        subprocess.run(command, check=True)
+    return load_condition(run, "words", model.space).net
 
 
 def main() -> None:
@@ -125,6 +138,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--reader-steps", type=int, default=4000)
+    parser.add_argument("--plugged", action="store_true", help="also with captioners trained afterwards")
     arguments, chain_options = parser.parse_known_args()
     options = [*OPTIONS.split(), *chain_options]
     runs = train_all("ppgn", arguments.output, arguments.seeds, {"scenes": options}, jobs=1)
@@ -138,17 +152,21 @@ def main() -> None:
     rows = [["training scenes, not seen by the readers", "", "", *scores(readers, *some)]]
     for (_, seed), path in runs.items():
         model = load_chain_model(path)
-        chain = changed(model.chain, CHAIN, "chain")
-        words, label_N = CaptionWords(model.label_names), torch.arange(len(model.label_names))
-        request = ChainRequest(
-            CaptionRequest(tuple(tuple(row) for row in words.table().tolist())),
-            chain.rule_for(model.model), chain.steps, seed, recorded_steps(chain.steps, 10),
-        )  # fmt: skip
-        image_TNCHW = model.run(request, len(label_N)).image_TNCHW.clamp(0.0, 1.0)
-        accuracy = caption_accuracy(model, *unseen)
-        rows.append(["chains to captions", str(seed), f"{accuracy:.3f}", *scores(readers, image_TNCHW[-1], label_N)])
-        write_png(arguments.output / f"captions-{seed}.png", as_picture(image_TNCHW[-1], 20))
-        write_png(arguments.output / f"captions-strip-{seed}.png", strip(image_TNCHW[:, [37, 181]]))
+        chain, words = changed(model.chain, CHAIN, "chain"), CaptionWords(model.label_names)
+        label_N, captions = torch.arange(len(words.captions)), tuple(tuple(row) for row in words.table().tolist())
+        captioners = {"chains to captions": ("captions", model.nets[CAPTIONER].eval())}
+        if arguments.plugged:
+            captioners["the same, captioner trained afterwards"] = "plugged", plugged_captioner(path, seed, model)
+        for name, (file, captioner) in captioners.items():
+            request = ChainRequest(
+                CaptionRequest(captions, captioner),
+                chain.rule_for(model.model), chain.steps, seed, recorded_steps(chain.steps, 10),
+            )  # fmt: skip
+            image_TNCHW = model.run(request, len(label_N)).image_TNCHW.clamp(0.0, 1.0)
+            accuracy = caption_accuracy(captioner, words, *unseen)
+            rows.append([name, str(seed), f"{accuracy:.3f}", *scores(readers, image_TNCHW[-1], label_N)])
+            write_png(arguments.output / f"{file}-{seed}.png", as_picture(image_TNCHW[-1], 20))
+            write_png(arguments.output / f"{file}-strip-{seed}.png", strip(image_TNCHW[:, [37, 181]]))
     print(f"\n{machine()}\n")
     head = ["images", "seed", "captioner", "both digits", "shuffled captions", "a digit", "relation"]
     table(head, rows)

@@ -20,8 +20,8 @@ from ppgn_results import HELD_OUT, NUM_LABELS, JudgeNet, trained_judge
 from torch import Tensor
 
 from rlgan.chain_requests import ChainRequest, ContextRequest, LabelRequest
-from rlgan.launch.chain_conditions import hole_of
 from rlgan.launch.chain_model import ChainModel, load_chain_model
+from rlgan.launch.holes import hole_of
 from rlgan.launch.image_judgement import as_picture
 from rlgan.launch.pictures import write_png
 from rlgan.policies import PPGNConfig

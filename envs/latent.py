@@ -16,7 +16,8 @@ class LatentEnv(gymnasium.Env):  # type: ignore[misc]
 
     The rewards of an episode add up to what its chain gained, so that a policy that earns most climbs the density that
     `rlgan.chains.Chain` samples. Where the prior is a denoising autoencoder its density is not known and the gain is
-    taken along the line of the move (`log_density_gain`). An episode is truncated after `num_steps` moves.
+    taken along the line of the move (`log_density_gain`): what the prior pays is then a line integral, which depends on
+    the path, and may be earned in circles. An episode is truncated after `num_steps` moves.
 
     Example:
         `LatentEnv(Chain(generator, ReconstructionPrior(denoiser), condition, rule), (64,), prior_noise_sd=0.5)`

@@ -10,6 +10,7 @@ from torch import nn
 from rlgan.chain_requests import ChainConfig, ChainRequest, run_chains, shards_of
 from rlgan.chains import ChainRecord
 from rlgan.checkpoint import load_module
+from rlgan.data.image_config import ImageCorpusConfig
 from rlgan.errors import CheckpointError, ConfigError, NonFiniteError
 from rlgan.image_types import LabelledImageSpace
 from rlgan.launch.generator import checkpoint_at
@@ -17,6 +18,7 @@ from rlgan.models.code_nets import CodeNetsConfig
 from rlgan.plug_and_play import (
     CAPTIONER,
     CLASSIFIER,
+    GENERATOR,
     PlugAndPlayModel,
     model_named,
     nets_of,
@@ -42,6 +44,7 @@ class ChainModel:
         label_names: in order.
         chain: how the run's own chains move.
         training: the run's hyper-parameters, as its config.yaml has them.
+        data: what it has learned from.
         path: where it was opened.
         done: rounds that each net has learned for.
     """
@@ -53,6 +56,7 @@ class ChainModel:
     label_names: list[str]
     chain: ChainConfig
     training: dict[str, Any]
+    data: ImageCorpusConfig
     path: Path
     done: dict[str, int]
 
@@ -66,7 +70,8 @@ class ChainModel:
             ConfigError: naming the net, and what to do.
         """
         condition = () if request.condition is None else request.condition.needs
-        for net in (*self.model.needs, *condition):
+        chain = [net for net in self.model.needs if request.prior is None or net == GENERATOR]
+        for net in (*chain, *condition):
             if self.done[net]:
                 continue
             planned = planned_rounds(self.model, self.training)
@@ -116,7 +121,8 @@ def load_chain_model(path: Path) -> ChainModel:
     try:
         space = LabelledImageSpace(**checkpoint.state["space"])
         names = [str(name) for name in checkpoint.state["label_names"]]
-        training = yaml.safe_load(checkpoint.config_yaml)["training"]
+        settings = yaml.safe_load(checkpoint.config_yaml)
+        training, data = settings["training"], filled(ImageCorpusConfig, settings["data"], "data")
         model = model_named(training["model"])
         sizes = filled(CodeNetsConfig, training["nets"], "training.nets")
         chain = filled(ChainConfig, training["chain"], "training.chain")
@@ -129,4 +135,4 @@ def load_chain_model(path: Path) -> ChainModel:
     for name, build in builds.items():
         nets[name] = build(torch_generator(0, "replaced by the weights")).eval().requires_grad_(False)
         load_module(nets[name], dict(weights[name]), name)
-    return ChainModel(model, nets, sizes, space, names, chain, training, path, done)
+    return ChainModel(model, nets, sizes, space, names, chain, training, data, path, done)

@@ -13,6 +13,7 @@ from rlgan.launch.catalogue import SYSTEMS, command_for, system_named
 
 COMMANDS = {
     **{f"train {name}": entry.about for name, entry in SYSTEMS.items()},
+    "train condition": "Train a net that steers the chains of a finished PPGN run.",
     "sample": "Generate sequences or images with a trained generator.",
     "fill": "Fill blanks in lines of text with a trained MaskGAN.",
     "eval": "Measure runs and files of sequences, and compare runs.",
@@ -81,6 +82,10 @@ def _run(words: Sequence[str]) -> int:
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
     """The function of a subcommand, imported only now."""
+    if name == "train condition":
+        from rlgan.launch.train_condition import train_condition
+
+        return train_condition
     if name.startswith("train "):
         from rlgan.launch.train import train
 

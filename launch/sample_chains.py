@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 
 from rlgan.chain_requests import ChainConfig, ChainRequest, ConditionRequest, ContextRequest
-from rlgan.chains import ChainRecord
+from rlgan.chains import ChainRecord, Prior
 from rlgan.errors import ConfigError
 from rlgan.image_types import to_bytes
 from rlgan.launch.chain_conditions import ConditionOptions, condition_of
@@ -21,6 +21,7 @@ from rlgan.launch.chain_pictures import recorded_steps, strip, write_gif
 from rlgan.launch.image_judgement import as_picture
 from rlgan.launch.options import OptionStyle, one_line, parse_options
 from rlgan.launch.pictures import write_png
+from rlgan.priors import BlurPrior, GaussianPrior
 from rlgan.settings import told
 
 STYLE = OptionStyle("rlgan sample", "Run chains of images with the newest checkpoint of a PPGN run.", positional="run")
@@ -36,6 +37,12 @@ class SampleChainOptions(ConditionOptions):
     eps1: float | None = Field(None, ge=0, description="Multiplier of the prior. None: as told.")
     eps2: float | None = Field(None, ge=0, description="Multiplier of the condition. None: as told.")
     eps3: float | None = Field(None, ge=0, description="Sd of the noise. None: as told.")
+    prior: Literal["model", "gaussian", "blur"] = Field(
+        "model",
+        description="R(x) - x: of the run's model (default), or of a prior that nobody trained: -x, the decay of an L2 "
+        "penalty, or a blur, where chains move images (--model ppgn_x). Give --eps1 with these two; they want less.",
+    )
+    blur_sd: float = Field(1.0, gt=0, le=100, description="Of --prior blur, in pixels.")
     rule: Literal["equation", "released"] | None = Field(None, description="The paper's step or the released one.")
     released_step_size: float | None = Field(None, gt=0, description="Of the released step. None: as told.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of all chains; chain n is the same whatever their number.")
@@ -47,12 +54,19 @@ class SampleChainOptions(ConditionOptions):
     output: Path | None = Field(None, description=".npz file: images [T, N, H, W, C] as bytes, and log p(condition).")
     num_env_runners: int = Field(0, ge=0, le=10_000, description="Ray processes that share the chains; 0: none.")
     address: str | None = Field(None, min_length=1, description="Of a Ray cluster; None: a private one, if any.")
+    rollout_timeout: float = Field(
+        600.0, gt=0, le=1e6, description="Seconds that a Ray process may take for 16 chains before it is given up."
+    )
 
     @model_validator(mode="after")
     def _options_have_an_effect(self) -> "SampleChainOptions":
         """Refuse options that nothing would come of."""
-        if self.address is not None and self.num_env_runners == 0:
+        if self.num_env_runners == 0 and self.address is not None:
             raise ValueError("--address is of the cluster of the runners; give it with --num-env-runners 1 or more.")
+        if self.num_env_runners == 0 and told(self, "rollout_timeout"):
+            raise ValueError("--rollout-timeout is of Ray processes; give it with --num-env-runners 1 or more.")
+        if told(self, "blur_sd") and self.prior != "blur":
+            raise ValueError("--blur-sd is of a blur; give it with --prior blur.")
         if told(self, "columns") and self.gif is None and self.grid is None:
             raise ValueError("--columns is of a sheet; give it with --grid FILE.png or --gif FILE.gif.")
         return self
@@ -98,9 +112,22 @@ def request_of(options: SampleChainOptions, model: ChainModel) -> ChainRequest:
     chain = _chain_of(options, model)
     record_at = recorded_steps(chain.steps, options.frames)
     condition, rule = condition_of(options, model), chain.rule_for(model.model)
-    request = ChainRequest(condition, rule, chain.steps, options.seed, record_at)
+    request = ChainRequest(condition, rule, chain.steps, options.seed, record_at, _prior_of(options, model))
     model.require_trained(request)
     return request
+
+
+def _prior_of(options: SampleChainOptions, model: ChainModel) -> Prior | None:
+    """The hand-designed prior that is asked for; None: the model's own."""
+    if options.prior == "model":
+        return None
+    if options.prior == "gaussian":
+        return GaussianPrior()
+    if model.model.has_generator:
+        raise ConfigError(
+            "--prior blur smooths states that are images (--model ppgn_x); this run's are codes: use gaussian."
+        )
+    return BlurPrior(options.blur_sd)
 
 
 def _chain_of(options: SampleChainOptions, model: ChainModel) -> ChainConfig:
@@ -145,6 +172,7 @@ def runner_of(options: SampleChainOptions, model: ChainModel) -> Callable[[Chain
         from rlgan.policies.chain_workers import ChainWorkers, workers_config
 
         config = workers_config(model.training, model.space, options.num_env_runners)
+        config.time_limits(rollout_seconds=options.rollout_timeout)
         weights = {name: net.state_dict() for name, net in model.nets.items()}
         workers = WorkerConfig(num_env_runners=options.num_env_runners, address=options.address)
         with ray_for(workers, config.worker_bundles()), ChainWorkers(config, weights) as runners:

@@ -1,18 +1,18 @@
-"""Chains as they are asked for: plain values that cross processes, and what a worker makes of them."""
+"""Chains as they are asked for: values and nets that cross processes, and what a worker makes of them."""
 
 # N chains, C channels, H height, W width
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
-from rlgan.chains import Chain, ChainRecord, StepRule, start_states
+from rlgan.chains import Chain, ChainRecord, Prior, StepRule, start_states
 from rlgan.conditions import CaptionCondition, ContextCondition, LabelCondition, LogProbability, UnitCondition
-from rlgan.models.code_nets import CodeEncoder
 from rlgan.objectives.plug_and_play import label_log_probability, stitched
 from rlgan.plug_and_play import CAPTIONER, ENCODER, Nets, PlugAndPlayModel
 from rlgan.step_rules import PlugAndPlayRule, ReleasedRule
@@ -65,8 +65,12 @@ class ChainConfig(BaseModel):
         return PlugAndPlayRule(eps1, eps2, eps3, quiet_from=self.steps - self.quiet_steps)
 
 
+NetOrName = str | nn.Module
+"""A net of the run by its name, or any other, in evaluation mode, which goes to the workers with the request."""
+
+
 class ConditionRequest(Protocol):
-    """How a condition is asked for across processes: plain values, made into a `Condition` where the nets are."""
+    """How a condition is asked for across processes: values and nets, made into a `Condition` where the chains are."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -83,59 +87,61 @@ class LabelRequest:
     """Chain n shows label number n of a list, which is begun again at its end.
 
     Example:
-        `LabelRequest((7,))`: sevens; `LabelRequest(tuple(range(10)), classifier="classifier")`: all, by the other net
+        `LabelRequest((7,))`: sevens; `LabelRequest(tuple(range(10)), classifier="classifier")`: all, by the other net;
+        `LabelRequest((1,), classifier=net.eval())`: label 1 of any torch module, [N, C, H, W] images -> [N, L] logits
 
     Attributes:
         labels: indices.
-        classifier: which net judges: "encoder", or "classifier", the one that was trained afterwards.
+        classifier: which net judges: "encoder", "classifier" (the one that was trained afterwards), or one of your own.
         log_probability_of: the form of the gradient.
     """
 
     labels: tuple[int, ...]
-    classifier: str = ENCODER
+    classifier: NetOrName = ENCODER
     log_probability_of: LogProbability = label_log_probability
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The classifier."""
-        return (self.classifier,)
+        return _names(self.classifier)
 
     def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
         """See `LabelCondition`."""
         label_N = torch.tensor([self.labels[number % len(self.labels)] for number in chain_numbers])
-        return LabelCondition(nets[self.classifier], label_N, self.log_probability_of)
+        return LabelCondition(_net(self.classifier, nets), label_N, self.log_probability_of)
 
 
 @dataclass(frozen=True)
 class UnitRequest:
-    """Every chain shows what excites one hidden unit of the encoder.
+    """Every chain shows what excites one hidden unit of the encoder, or of another net.
 
     Example:
         `UnitRequest("second", channel=12, row=3, column=3)`
 
     Attributes:
-        layer: see `CodeEncoder.layer`.
+        layer: see `ImageClassifier.layer`.
         channel: of the layer.
         row: of the layer's units.
         column: of the layer's units.
+        net: "encoder", or any module with a method `layer(name, images)`.
     """
 
     layer: str
     channel: int
     row: int = 0
     column: int = 0
+    net: NetOrName = ENCODER
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The encoder."""
-        return (ENCODER,)
+        """The net of the unit."""
+        return _names(self.net)
 
     def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
         """See `UnitCondition`."""
-        encoder, name = nets[ENCODER], self.layer
-        assert isinstance(encoder, CodeEncoder)
+        layer: Any = _net(self.net, nets).layer
         channel_N = torch.full((len(chain_numbers),), self.channel)
-        return UnitCondition(lambda image_NCHW: encoder.layer(name, image_NCHW), channel_N, self.row, self.column)
+        return UnitCondition(partial(layer, self.layer), channel_N, self.row, self.column)
 
 
 @dataclass(frozen=True)
@@ -147,19 +153,21 @@ class CaptionRequest:
 
     Attributes:
         captions: word numbers, see `CaptionWords`; all of one length.
+        captioner: "captioner" (the run's), or another one.
     """
 
     captions: tuple[tuple[int, ...], ...]
+    captioner: NetOrName = CAPTIONER
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The captioner."""
-        return (CAPTIONER,)
+        return _names(self.captioner)
 
     def build(self, nets: Nets, chain_numbers: Sequence[int]) -> Condition:
         """See `CaptionCondition`."""
         word_NT = torch.tensor([self.captions[number % len(self.captions)] for number in chain_numbers])
-        return CaptionCondition(nets[CAPTIONER], word_NT)
+        return CaptionCondition(_net(self.captioner, nets), word_NT)
 
 
 @dataclass(frozen=True)
@@ -200,9 +208,23 @@ class ContextRequest:
         return torch.where(self.is_known_HW, self.known_CHW, 0.5)
 
 
+def _names(net: NetOrName) -> tuple[str, ...]:
+    """The net of the run that is asked, if it is one of the run."""
+    return (net,) if isinstance(net, str) else ()
+
+
+def _net(net: NetOrName, nets: Nets) -> nn.Module:
+    """The net; one in training mode is refused: with its dropout no chain could be repeated."""
+    if isinstance(net, str):
+        return nets[net]
+    if net.training:
+        raise ValueError(f"{type(net).__name__} is in training mode: give it as net.eval(), so that chains repeat.")
+    return net
+
+
 @dataclass(frozen=True)
 class ChainRequest:
-    """Chains to be run, as a worker is told: plain values, small enough to be sent with every shard.
+    """Chains to be run, as a worker is told; it is sent with every shard, so that a net in it should be a small one.
 
     Example:
         `ChainRequest(LabelRequest((7,)), PlugAndPlayRule(0.1, 0.05, 0.1), num_steps=100, seed=0, record_at=(0, 100))`
@@ -213,6 +235,7 @@ class ChainRequest:
         num_steps: how many steps.
         seed: of all chains.
         record_at: steps whose images are kept.
+        prior: instead of the model's; None for that.
     """
 
     condition: ConditionRequest | None
@@ -220,6 +243,7 @@ class ChainRequest:
     num_steps: int
     seed: int
     record_at: tuple[int, ...]
+    prior: Prior | None = None
 
 
 CHAINS_PER_SHARD = 16
@@ -262,6 +286,7 @@ def run_chains(
     next_number = max(chain_numbers) + 1
     numbers = [*chain_numbers, *range(next_number, next_number + CHAINS_PER_SHARD - len(chain_numbers))]
     condition = None if request.condition is None else request.condition.build(nets, numbers)
-    chain = Chain(model.generate(nets), model.prior(nets), condition, request.rule)
+    prior = model.prior(nets) if request.prior is None else request.prior
+    chain = Chain(model.generate(nets), prior, condition, request.rule)
     start_N = start_states(state_shape, numbers, request.seed)
     return chain.run(start_N, numbers, request.num_steps, request.seed, request.record_at).first(len(chain_numbers))

@@ -134,24 +134,16 @@ class CodeEncoder(nn.Module):
         return self.net(image_BCHW)  # type: ignore[no-any-return]
 
     def layer(self, name: str, image_BCHW: Tensor) -> Tensor:
-        """Activations whose units can be a condition.
+        """Activations whose units can be a condition; see `ImageClassifier.layer`.
 
         Args:
-            name: "first", "second" (both before their rectifier) or "hidden", as one place.
+            name: "first", "second" or "hidden".
             image_BCHW: [B, C, H, W] float in [0, 1].
 
         Returns:
             [B, units, rows, columns].
-
-        Raises:
-            ValueError: if there is no such layer.
         """
-        if name == "hidden":
-            return self.net.hidden(self.pooled(image_BCHW).flatten(1))[:, :, None, None]  # type: ignore[no-any-return]
-        if name not in {"first", "second"}:
-            raise ValueError(f"the encoder has the layers first, second and hidden; got {name}.")
-        first: Tensor = self.net.first(image_BCHW)
-        return first if name == "first" else self.net.second(F.max_pool2d(F.relu(first), 2))
+        return self.net.layer(name, image_BCHW)
 
     def _hidden(self, pooled: Tensor) -> Tensor:
         """The hidden layer that is the code, before it is standardised."""

@@ -52,8 +52,27 @@ class ImageClassifier(nn.Module):
         Returns:
             [B, filters, H/4, W/4] float, >= 0.
         """
-        pooled = F.max_pool2d(F.relu(self.first(image_BCHW)), 2)
-        return F.max_pool2d(F.relu(self.second(pooled)), 2)
+        return F.max_pool2d(F.relu(self.layer("second", image_BCHW)), 2)
+
+    def layer(self, name: str, image_BCHW: Tensor) -> Tensor:
+        """Activations whose units can be a condition.
+
+        Args:
+            name: "first", "second" or "hidden" (as one place), all before their rectifier.
+            image_BCHW: [B, C, H, W] float in [0, 1].
+
+        Returns:
+            [B, units, rows, columns].
+
+        Raises:
+            ValueError: if there is no such layer.
+        """
+        if name == "hidden":
+            return self.hidden(self.pooled(image_BCHW).flatten(1))[:, :, None, None]  # type: ignore[no-any-return]
+        if name not in {"first", "second"}:
+            raise ValueError(f"there are the layers first, second and hidden; got {name}.")
+        first: Tensor = self.first(image_BCHW)
+        return first if name == "first" else self.second(F.max_pool2d(F.relu(first), 2))
 
     def features(self, image_BCHW: Tensor) -> Tensor:
         """The last hidden layer.

@@ -102,6 +102,9 @@ def test_a_captioner_learns_what_it_is_told_and_steers() -> None:
     request = CaptionRequest(((1, 2, 0, 0), (3, 1, 2, 0)))
     image = torch.full((3, 1, 8, 8), 0.5, requires_grad=True)
     log_probability_N = request.build({"captioner": net}, [4, 5, 6]).log_probability(image)
+    plugged = CaptionRequest(request.captions, captioner=net.eval())
+    assert (request.needs, plugged.needs) == (("captioner",), ())
+    assert torch.equal(plugged.build({}, [4, 5, 6]).log_probability(image), log_probability_N)
     (gradient,) = torch.autograd.grad(log_probability_N.sum(), image)
     right_minus_left_N = gradient[..., 4:].sum(dim=(1, 2, 3)) - gradient[..., :4].sum(dim=(1, 2, 3))
     assert right_minus_left_N[0] < 0 < right_minus_left_N[1] and right_minus_left_N[2] < 0, "captions in turn"

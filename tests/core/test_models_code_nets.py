@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlgan.chain_requests import ChainConfig, ChainRequest, LabelRequest, UnitRequest, run_chains, shards_of
-from rlgan.chains import ChainRecord, StepRule
+from rlgan.chains import ChainRecord, StepRule, start_states
 from rlgan.image_types import ImageSpace, LabelledImageSpace
 from rlgan.models.code_nets import CodeEncoder, CodeEncoderConfig, CodeNetsConfig
 from rlgan.plug_and_play import MODELS, model_named, nets_of
@@ -116,6 +116,36 @@ def test_requests_build_the_condition_of_their_chains() -> None:
     assert torch.allclose(other, torch.stack([log_q[0, 2], log_q[1, 0]]))
     unit = UnitRequest("second", channel=1, row=2, column=3).build(nets, [0, 1]).log_probability(images(2))
     assert torch.allclose(unit, nets["encoder"].layer("second", images(2))[:, :, 2, 3].log_softmax(dim=1)[:, 1])
+
+
+def test_requests_take_a_net_that_no_run_has() -> None:
+    """Any module; one in training mode, whose dropout would differ from call to call, is refused."""
+    nets = nets_for("joint")
+    own = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(64, 4))
+    asked = LabelRequest((3,), classifier=own)
+    assert asked.needs == () and LabelRequest((1,), "classifier").needs == ("classifier",)
+    with pytest.raises(ValueError, match=r"Sequential is in training mode: give it as net.eval\(\)"):
+        asked.build(nets, [0])
+    own.eval()
+    made = asked.build(nets, [0, 1]).log_probability(images(2))
+    assert torch.allclose(made, own(images(2)).log_softmax(dim=1)[:, 3])
+    other = CodeEncoder(SPACE, 3, SIZES.encoder, seeded(9)).eval()
+    unit = UnitRequest("first", channel=1, row=2, column=3, net=other)
+    assert unit.needs == () and UnitRequest("first", 1, 2, 3).needs == ("encoder",)
+    expected = other.layer("first", images(2))[:, :, 2, 3].log_softmax(dim=1)[:, 1]
+    assert torch.allclose(unit.build(nets, [0, 1]).log_probability(images(2)), expected)
+
+
+def test_a_request_may_have_a_prior_of_its_own() -> None:
+    """With eps1 = 1 and nothing else a step ends where the prior points: at 0 for -h, at E(G(h)) for the model's."""
+    nets, model, rule = nets_for("joint"), model_named("joint"), PlugAndPlayRule(1.0, 0.0, 0.0)
+    start = start_states((5,), range(16), 2)
+    ends = [
+        run_chains(model, nets, (5,), ChainRequest(None, rule, 1, 2, (1,), prior), range(16)).state_N
+        for prior in (None, GaussianPrior())
+    ]
+    assert torch.allclose(ends[0], nets["encoder"].code(nets["generator"](start)), atol=1e-6)
+    assert torch.equal(ends[1], torch.zeros(16, 5))
 
 
 def test_chain_config_takes_what_is_not_given_from_the_model() -> None:

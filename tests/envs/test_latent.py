@@ -66,6 +66,16 @@ def test_a_density_that_is_known_pays_its_exact_gain() -> None:
     assert env.step(np.array([-1.0, 3.0], dtype=np.float32) / 4)[1] == pytest.approx(-0.5 * (1 + 9 - 4))
 
 
+def test_a_circle_may_pay_where_a_denoiser_stands_for_a_density() -> None:
+    """R(h) - h = (-y, x) turns: around a square of side 2 it is 8, twice its area; no density pays for a circle."""
+    turning = ReconstructionPrior(lambda state_NZ: state_NZ + torch.stack([-state_NZ[:, 1], state_NZ[:, 0]], dim=1))
+    for prior, paid in ((turning, 8.0), (GaussianPrior(), 0.0)):
+        env = LatentEnv(chain_of([1], prior), (2,))
+        env.reset(options={"state": [1.0, -1.0]})
+        moves = np.array([[0, 2], [-2, 0], [0, -2], [2, 0]], dtype=np.float32) / 4
+        assert sum(env.step(move)[1] for move in moves) == pytest.approx(paid, abs=1e-5)
+
+
 def test_a_policy_that_moves_as_the_rule_makes_the_same_chains() -> None:
     labels, seed, steps = [0, 1, 1], 7, 20
     chain = chain_of(labels)

@@ -80,6 +80,7 @@ def test_released_chains_too_are_the_same_whatever_their_number(run, tmp_path, r
         ["--unit", "hidden:4"],
         ["--rule", "released", "--released-step-size", "0.5"],
         ["--eps1", "0"],
+        ["--prior", "gaussian"],
         ["--steps", "9"],
     ],
 )
@@ -112,9 +113,12 @@ def test_every_option_changes_the_chains(words, run, tmp_path, rlgan):
             "--quiet-steps: the released step has noise",
         ),
         (["--address", "auto", "--strip", "a.png"], "give it with --num-env-runners 1 or more"),
+        (["--rollout-timeout", "9", "--strip", "a.png"], "--rollout-timeout is of Ray processes"),
+        (["--prior", "blur", "--strip", "a.png"], "--prior blur smooths states that are images"),
+        (["--blur-sd", "2", "--strip", "a.png"], "--blur-sd is of a blur; give it with --prior blur"),
         (["--columns", "4", "--strip", "a.png"], "--columns is of a sheet; give it with --grid"),
         (["--unit", "hidden:1", "--gradient", "logit", "--strip", "a.png"], "--unit without --class asks for none"),
-        (["--unit", "hidden:1", "--condition-net", "classifier", "--strip", "a.png"], "--condition-net is of labels"),
+        (["--unit", "hidden:1", "--condition-net", "classifier", "--strip", "a.png"], "classifier has no layers"),
         (
             ["--inpaint", "square.png", "--gradient", "logit", "--strip", "a.png"],
             "--inpaint without --class asks for none",
@@ -234,7 +238,7 @@ def test_a_caption_steers_chains_of_scenes(scenes_run, tmp_path, rlgan):
         (["--caption", "a one", "--unit", "hidden:1"], "--unit and --caption exclude each other"),
         (["--caption", "a one", "--inpaint", "a.png"], "--inpaint and --caption exclude each other"),
         (["--caption", "a one", "--gradient", "released"], "--gradient is of labels, and --caption without --class"),
-        (["--caption", "a one", "--condition-net", "classifier"], "--condition-net is of labels"),
+        (["--caption", "a one", "--condition-net", "classifier"], "classifier is a classifier: give a captioner"),
     ],
 )
 def test_mistakes_in_captions_are_one_line(words, message, scenes_run, tmp_path, rlgan):
@@ -329,7 +333,43 @@ def test_the_classifiers_rounds_are_fixed_where_a_captioner_comes_after_it(unfin
 
 def test_a_run_without_a_captioner_says_so(run, tmp_path, rlgan):
     said = rlgan("sample", run, "--caption", "a one", "--strip", tmp_path / "a.png")
-    assert said.code == 2 and "--captioner-rounds" in said.err
+    assert said.code == 2 and f"`rlgan train condition {run} --name words --kind captioner`" in said.err
+
+
+def test_hand_designed_priors_need_no_net(tmp_path, rlgan):
+    """A run of pixels whose denoiser has not learned: its own prior is refused; a blur and a decay move its chains."""
+    run, words = tmp_path / "run", ["--model", "ppgn_x", "--denoiser-rounds", 0]
+    assert rlgan("train", "ppgn", "--run-dir", run, *TINY, *words).code == 0
+    chains = ["--class", 7, "--chains", 2, "--frames", 2, "--eps1", 0.3, "--eps3", 0]
+    said = rlgan("sample", run, *chains, "--output", tmp_path / "a.npz")
+    assert said.code == 2 and "these chains need the denoiser" in said.err
+    ends = {}
+    for words in (("gaussian",), ("blur",), ("blur", "--blur-sd", 3)):
+        said = rlgan("sample", run, *chains, "--prior", *words, "--output", tmp_path / "a.npz")
+        assert said.code == 0, said.err
+        ends[words] = images(tmp_path / "a.npz")[-1].astype(float)
+    assert len({end.tobytes() for end in ends.values()}) == 3
+    spread = {words: float(np.abs(np.diff(end, axis=1)).mean()) for words, end in ends.items()}
+    assert spread["blur", "--blur-sd", 3] < spread["blur",], "a wider blur leaves less of the noise of the start"
+
+
+def test_the_time_that_workers_get_is_an_option(run, tmp_path, rlgan, monkeypatch):
+    """With the workers replaced by the driver itself."""
+    from rlgan.policies import chain_workers
+
+    seen, workers = [], chain_workers.ChainWorkers
+
+    def in_the_driver(config, weights):
+        seen.append(config.rollout_timeout_seconds)
+        config.num_env_runners = 0
+        return workers(config, weights)
+
+    monkeypatch.setattr(chain_workers, "ChainWorkers", in_the_driver)
+    words = ["--chains", 2, "--num-env-runners", 1, "--strip", tmp_path / "a.png"]
+    for more in ([], ["--rollout-timeout", 77]):
+        said = rlgan("sample", run, *words, *more)
+        assert said.code == 0, said.err
+    assert seen == [600.0, 77.0]
 
 
 def test_the_example_of_the_environment_is_a_chain_of_the_run(run, monkeypatch):

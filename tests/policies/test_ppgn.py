@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from rlgan.chain_requests import ChainRequest, LabelRequest
+from rlgan.captions import CaptionWords
+from rlgan.chain_requests import CaptionRequest, ChainRequest, LabelRequest, UnitRequest
+from rlgan.condition_nets import ConditionNetConfig, train_condition_net
 from rlgan.errors import CheckpointError, ConfigError, DataError, NonFiniteError, WorkerError
 from rlgan.plug_and_play import MODELS
 from rlgan.policies import PPGNConfig
@@ -218,6 +221,8 @@ def test_all_learn_on_digits() -> None:
     assert rows["generator"][-1]["gen/image_error"] < 0.6 * rows["generator"][0]["gen/image_error"]
     assert rows["denoiser"][-1]["denoiser/loss"] < 0.6 * rows["denoiser"][0]["denoiser/loss"]
     without_prior_it_is_fooled_and_with_nothing_but_prior_it_ignores_the_class(algorithm)
+    chains_to_a_unit_excite_it_and_no_other(algorithm)
+    nets_that_are_trained_afterwards_steer_the_chains(algorithm)
     algorithm.stop()
 
 
@@ -239,6 +244,56 @@ def without_prior_it_is_fooled_and_with_nothing_but_prior_it_ignores_the_class(a
     assert without[1] < with_prior[1] - 0.15 and with_prior[1] > 0.8, (without, with_prior)
     small, huge = (accuracies(ReleasedRule(eps1, 1.0, 0.0, step_size=0.2)) for eps1 in (1e-5, 1e3))
     assert small[0] > 0.9 and huge[0] < 0.25, (small, huge)
+
+
+def chains_to_a_unit_excite_it_and_no_other(algorithm: Any) -> None:
+    """Of three units of the code's layer and three of the second convolution, in standard deviations of the data.
+
+    The same chains without a condition leave a unit about where the data has it, those to others excite it less.
+    """
+    source, net = algorithm.source, algorithm.chain_net("encoder")
+    real_NCHW = source.space.to_unit(source.train_NCHW)
+    rule = PlugAndPlayRule(0.2, 2.0, 0.2, quiet_from=36)
+    units = [UnitRequest("hidden", number) for number in (0, 24, 48)]
+    units += [UnitRequest("second", number, 2, 2) for number in (0, 4, 8)]
+
+    def images(condition: UnitRequest | None) -> torch.Tensor:
+        return algorithm.run_chains(ChainRequest(condition, rule, 40, 0, (40,)), 32).image_TNCHW[-1]
+
+    made = [images(unit) for unit in units] + [images(None)]
+    scores = torch.empty(len(units), len(made))
+    for row, unit in enumerate(units):
+        real_N, *made_N = (
+            net.layer(unit.layer, image_NCHW)[:, unit.channel, unit.row, unit.column]
+            for image_NCHW in (real_NCHW, *made)
+        )
+        scores[row] = torch.stack([(one.mean() - real_N.mean()) / real_N.std() for one in made_N])
+    asked, free = scores.diagonal(), scores[:, -1]
+    assert bool((asked > free + 0.8).all()) and float((asked - free).mean()) > 1.5, scores
+    assert float(free.abs().max()) < 1.0 and float(asked.mean()) > 1.5, scores
+    assert bool((scores.argmax(dim=1) == torch.arange(len(units))).all()), "each is excited most by its own chains"
+
+
+def nets_that_are_trained_afterwards_steer_the_chains(algorithm: Any) -> None:
+    """A classifier of labels that no net of the run knows, and a captioner, which the run was not asked for."""
+    source, rule = algorithm.source, PlugAndPlayRule(0.2, 2.0, 0.2, quiet_from=36)
+
+    def images(condition: LabelRequest | CaptionRequest) -> torch.Tensor:
+        return algorithm.run_chains(ChainRequest(condition, rule, 40, 0, (40,)), 100).image_TNCHW[-1]
+
+    ink_N = source.train_NCHW.float().mean(dim=(1, 2, 3))
+    others = copy(source)
+    others.label_names, others.held_out_label_N = ("light", "heavy"), None
+    others.train_label_N = (ink_N > ink_N.median()).long()
+    small = {"steps": 150, "batch_size": 32, "lr": 5e-3, "convolutional": {"channels": 6}}
+    plugged = train_condition_net(others, ConditionNetConfig(**small))
+    light, heavy = (float(images(LabelRequest((label,), plugged.net)).mean()) for label in (0, 1))
+    assert heavy > light + 0.08, (light, heavy)
+    words = CaptionWords(source.label_names)
+    reader = train_condition_net(source, ConditionNetConfig(kind="captioner", **small | {"steps": 400}))
+    captions = tuple(words.encode(name) for name in source.label_names)
+    read_N = algorithm.chain_net("classifier")(images(CaptionRequest(captions, reader.net))).argmax(dim=1)
+    assert float((read_N == torch.arange(100) % 10).float().mean()) > 0.6
 
 
 def test_what_cannot_work_is_refused() -> None:
