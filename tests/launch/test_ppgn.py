@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -338,8 +339,9 @@ def test_a_run_without_a_captioner_says_so(run, tmp_path, rlgan):
 
 def test_hand_designed_priors_need_no_net(tmp_path, rlgan):
     """A run of pixels whose denoiser has not learned: its own prior is refused; a blur and a decay move its chains."""
-    run, words = tmp_path / "run", ["--model", "ppgn_x", "--denoiser-rounds", 0]
-    assert rlgan("train", "ppgn", "--run-dir", run, *TINY, *words).code == 0
+    words = ["--model", "ppgn_x", "--checkpoint-every", 1, "--keep-checkpoints", 20]
+    assert rlgan("train", "ppgn", "--run-dir", tmp_path / "run", *TINY, *words).code == 0
+    run = tmp_path / "run" / "checkpoints" / "step-000001"
     chains = ["--class", 7, "--chains", 2, "--frames", 2, "--eps1", 0.3, "--eps3", 0]
     said = rlgan("sample", run, *chains, "--output", tmp_path / "a.npz")
     assert said.code == 2 and "these chains need the denoiser" in said.err
@@ -354,17 +356,19 @@ def test_hand_designed_priors_need_no_net(tmp_path, rlgan):
 
 
 def test_the_time_that_workers_get_is_an_option(run, tmp_path, rlgan, monkeypatch):
-    """With the workers replaced by the driver itself."""
+    """With Ray and its workers replaced by this process."""
+    from rlgan.launch import ray_session
+    from rlgan.launch.chain_model import load_chain_model
     from rlgan.policies import chain_workers
 
-    seen, workers = [], chain_workers.ChainWorkers
+    seen = []
 
-    def in_the_driver(config, weights):
+    def in_this_process(config, _weights):
         seen.append(config.rollout_timeout_seconds)
-        config.num_env_runners = 0
-        return workers(config, weights)
+        return nullcontext(load_chain_model(run))
 
-    monkeypatch.setattr(chain_workers, "ChainWorkers", in_the_driver)
+    monkeypatch.setattr(ray_session, "ray_for", lambda *_: nullcontext())
+    monkeypatch.setattr(chain_workers, "ChainWorkers", in_this_process)
     words = ["--chains", 2, "--num-env-runners", 1, "--strip", tmp_path / "a.png"]
     for more in ([], ["--rollout-timeout", 77]):
         said = rlgan("sample", run, *words, *more)
