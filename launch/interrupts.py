@@ -86,7 +86,7 @@ class Interrupts:
         """First signal: stop soon. Second: stop now."""
         if self._gives_up and self._in_round:
             self._gives_up = False
-            if self._in_save:  # it has begun since the main thread was woken
+            if self._in_save:
                 self._after(_PAUSE_SECONDS, self._give_up)
                 return
             self._in_round = False
@@ -105,9 +105,6 @@ class Interrupts:
         """Wake the main thread, which may wait for a worker, with a signal of our own."""
         if not self._in_round:
             return  # it has ended meanwhile; ray.shutdown may have put the default handler back
-        if self._in_save:
-            self._after(_PAUSE_SECONDS, self._give_up)
-            return
         self._gives_up = True
         signal.pthread_kill(threading.main_thread().ident or 0, self.signal or signal.SIGINT)
 
