@@ -3,7 +3,7 @@
 from rlgan.policies.began import BEGAN, BEGANConfig
 from rlgan.policies.began_workers import BEGANHyperparameters
 from rlgan.policies.bgan import BGAN, BGANConfig
-from rlgan.policies.bgan_workers import BGANHyperparameters
+from rlgan.policies.bgan_settings import BGANHyperparameters
 from rlgan.policies.maskgan import MaskGAN, MaskGANConfig
 from rlgan.policies.maskgan_workers import MaskGANHyperparameters
 from rlgan.policies.ppgn import PPGN, PPGNConfig

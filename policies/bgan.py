@@ -31,14 +31,8 @@ from rlgan.models.discrete_generator import (
 )
 from rlgan.objectives.boundary_seeking import effective_sample_size, log_partition, normalised_weights
 from rlgan.policies.algorithm import AdversarialAlgorithm
-from rlgan.policies.bgan_workers import (
-    CRITIC,
-    BGANHyperparameters,
-    BGANLearner,
-    BGANRunner,
-    BoundaryLearner,
-    DrawnBatch,
-)
+from rlgan.policies.bgan_settings import BGANHyperparameters
+from rlgan.policies.bgan_workers import CRITIC, BGANLearner, BGANRunner, BoundaryLearner, DrawnBatch
 from rlgan.policies.broadcast import StateDict
 from rlgan.policies.calls import on_learners
 from rlgan.policies.config import AdversarialConfig
