@@ -75,6 +75,16 @@ def references(evaluator: ImageEvaluator, random: torch.Generator) -> dict[str, 
     }
 
 
+def last_figures(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of every figure of the last round over the rounds that have it: those of another phase do not."""
+    means = {}
+    for tag, last in rows[-1].items():
+        if math.isfinite(last):
+            values = [row[tag] for row in rows if tag in row]
+            means[tag] = sum(values) / len(values)
+    return means
+
+
 def train_for(config: Any, seconds: float) -> tuple[Any, dict[str, float], float]:
     """The algorithm after so many CPU-seconds of rounds, the mean figures of its last rounds, and the seconds."""
     algorithm, spent, rows = config.build_algo(), 0.0, []
@@ -83,8 +93,7 @@ def train_for(config: Any, seconds: float) -> tuple[Any, dict[str, float], float
         algorithm.train()
         spent += time.process_time() - started
         rows = [*rows[-99:], algorithm.report.figures]
-    figures = {tag: sum(row[tag] for row in rows) / len(rows) for tag in rows[-1] if math.isfinite(rows[-1][tag])}
-    return algorithm, figures, spent
+    return algorithm, last_figures(rows), spent
 
 
 def run_row(

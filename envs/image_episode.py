@@ -105,10 +105,13 @@ def latent_option(options: Mapping[str, Any] | None, shape: tuple[int, ...]) -> 
     if options.get("latent") is None:
         return None
     codes: Codes = np.array(options["latent"], dtype=np.float32)
-    if codes.shape != shape or not (np.abs(codes) <= LATENT_BOUND).all():
-        raise ValueError(
-            f"latent must be {list(shape)} numbers of at most {LATENT_BOUND:g} in size; got {list(codes.shape)}."
-        )
+    wanted = f"latent must be {list(shape)} numbers of at most {LATENT_BOUND:g} in size"
+    if codes.shape != shape:
+        raise ValueError(f"{wanted}; got {list(codes.shape)}.")
+    is_within = np.abs(codes) <= LATENT_BOUND
+    if not is_within.all():
+        place = [int(axis[0]) for axis in np.nonzero(~is_within)]
+        raise ValueError(f"{wanted}; got {codes[tuple(place)]:g} at {place}.")
     return codes
 
 

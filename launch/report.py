@@ -38,6 +38,7 @@ _TABLE_TAGS = {
     "eval/distinct_sequences": "distinct sequences",
     "eval/copied_from_training": "copied",
     "eval/fid": "Frechet distance",
+    "eval/fid_equal_count": "Frechet distance, equal numbers",
     "eval/judge_confidence": "judge confidence",
     "eval/class_balance": "class total variation",
     "eval/diversity": "diversity",
@@ -47,6 +48,7 @@ _TABLE_TAGS = {
     "eval/within_class_distance": "within-class distance",
 }
 _CEILING = {tag: tag.replace("eval/", "eval/real_") for tag in _TABLE_TAGS if tag.startswith("eval/")}
+_CEILING["eval/fid_equal_count"] = _CEILING.pop("eval/fid")  # the distance of more images is smaller
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff }
 body { max-width: 960px; margin: 2em auto; padding: 0 1em }

@@ -31,6 +31,8 @@ MEANINGS = {
     "eval/copied_from_training": "copied: the fraction of samples that are training sequences, token for token.",
     "eval/fid": "Frechet distance: between features of samples and of training images, by a judge trained on these "
     "images. Low is good; it compares runs on the same data and equal numbers of images only.",
+    "eval/fid_equal_count": "Frechet distance, equal numbers: of as many samples as held-out images. The figure of "
+    "real data is of as many held-out images.",
     "eval/class_balance": "class total variation: between the labels of the samples and of the training images; 0 is "
     "the same, 1 disjoint.",
     "eval/diversity": "diversity: mean distance of two samples over that of two real images. 1 is as varied as these.",

@@ -195,7 +195,7 @@ class BEGAN(AdversarialAlgorithm):
             "gen/loss": now.fake_error,
             "gen/grad_norm": now.generator_norm,
             "gen/lr": config.lr * scale,
-            "disc/loss": now.real_error - start.balance * now.fake_error,
+            "disc/loss": now.discriminator_loss,
             "disc/real_error": now.real_error,
             "disc/grad_norm": now.discriminator_norm,
             "eval/began_M": now.measure,

@@ -5,7 +5,7 @@ The algorithm that calls them is policies/began.py.
 
 # B images of a step, N training images, Z latent size, C channels, H height, W width
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -87,6 +87,7 @@ class Equilibrium:
         real_error: mean L(x) of the last round.
         fake_error: mean L(G(z)) of the last round.
         measure: mean M_global of the last round.
+        discriminator_loss: mean L_D = L(x) - k L(G(z)) of the last round, each step with its own k.
         generator_norm: mean gradient norm of G in the last round.
         discriminator_norm: mean gradient norm of D.
     """
@@ -96,6 +97,7 @@ class Equilibrium:
     real_error: float = 0.0
     fake_error: float = 0.0
     measure: float = 0.0
+    discriminator_loss: float = 0.0
     generator_norm: float = 0.0
     discriminator_norm: float = 0.0
 
@@ -203,7 +205,7 @@ class BEGANLearner(AdversarialLearner):
         for _ in range(config.steps_per_round):
             now = self._step(now)
             rows.append(now)
-        names = ("real_error", "fake_error", "measure", "generator_norm", "discriminator_norm")
+        names = (field.name for field in fields(Equilibrium) if field.name not in {"step", "balance"})
         means: dict[str, Any] = {name: sum(getattr(row, name) for row in rows) / len(rows) for name in names}
         return replace(now, **means)
 
@@ -226,13 +228,14 @@ class BEGANLearner(AdversarialLearner):
         real_error, fake_error = (share * half.mean() for half in error_B.split(len(real_BCHW)))
         loss = self._discriminator.loss(real_error, fake_error, start.balance)
         discriminator_norm = self.descend(DISCRIMINATOR, loss, real_BCHW=real_BCHW, fake_BCHW=fake_BCHW)
-        real, fake = self.summed(real_error, generator_loss)
+        real, fake, total = self.summed(real_error, generator_loss, loss)
         return Equilibrium(
             step=start.step + 1,
             balance=next_balance(start.balance, config.gain, config.diversity, real, fake),
             real_error=real,
             fake_error=fake,
             measure=global_measure(real, fake, config.diversity),
+            discriminator_loss=total,
             generator_norm=generator_norm,
             discriminator_norm=discriminator_norm,
         )

@@ -77,13 +77,15 @@ class ImageEvaluator:
 
         Returns:
             eval/... of the sample, eval/real_... of held-out images, and eval/collapse_alarm, 1 when the samples are
-            hardly more than one image, or the generator hardly looks at its code.
+            hardly more than one image, or the generator hardly looks at its code. The Frechet distance falls as there
+            are more images: eval/fid is of all samples, eval/fid_equal_count of as many as eval/real_fid has.
         """
         figures = {f"eval/{name}": value for name, value in self.sample_figures(unit_NCHW).items()}
         real = {name: value for name, value in self.reference.items() if name != "judge_accuracy"}
         figures |= {f"eval/real_{name}": value for name, value in real.items()}
         if self.judge is not None:
             figures["eval/judge_accuracy"] = self.judge.accuracy
+            figures |= _equal_counts(self.judge, unit_NCHW, self.source.space.to_unit(self.source.held_out_NCHW))
         spread = self.spread(figures["eval/pairwise_distance"])
         figures |= {"eval/diversity": spread.ratio, "eval/collapse_alarm": float(spread.has_collapsed)}
         if expected_NCHW is not None:
@@ -105,6 +107,15 @@ class ImageEvaluator:
         if real is None:
             real = mean_pairwise_distance(self.source.space.to_unit(self.source.train_NCHW[:_PAIRWISE_SAMPLES]))
         return Spread(pairwise_distance, real)
+
+
+def _equal_counts(judge: Judge, unit_NCHW: Tensor, real_NCHW: Tensor) -> dict[str, float]:
+    """Frechet distances of a sample and of held-out images, as many of each: the first ones of the larger set."""
+    count = min(len(unit_NCHW), len(real_NCHW))
+    if count < 2:
+        return {}
+    sets = {"eval/fid_equal_count": unit_NCHW, "eval/real_fid": real_NCHW}
+    return {tag: judge.frechet_distance(images_NCHW[:count]) for tag, images_NCHW in sets.items()}
 
 
 def image_grid(unit_NCHW: Tensor, num_columns: int, scale: int = 1, gap: int = 1) -> Tensor:

@@ -176,7 +176,7 @@ def read_png_folder(path: Path, colour: str) -> RawImages:
     if not files:
         raise DataError(f"{path}: no .png file in it or in its sub-folders.")
     images = [read_png(file, colour) for file in files]
-    if colour == "auto" and any(image.ndim == 3 for image in images):
+    if any(image.ndim == 3 for image in images):  # of 16 bits a grey picture stays grey, whatever colour is asked for
         images = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images]
     sizes = {image.shape[:2] for image in images}
     if len(sizes) > 1:
@@ -194,10 +194,10 @@ def read_png(path: Path, colour: str) -> Bytes:
 
     Args:
         path: of the file.
-        colour: "grey", "colour", or "auto".
+        colour: "grey", "rgb", or "auto".
 
     Returns:
-        [H, W] or [H, W, 3] bytes.
+        [H, W] or [H, W, 3] bytes; of a grey picture of 16 bits always [H, W].
 
     Raises:
         DataError: if it is no PNG.

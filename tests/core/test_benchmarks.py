@@ -66,3 +66,14 @@ def test_a_row_of_ppgn_with_more_or_other_chains_is_another_row(monkeypatch):
     lines = results.table(rows).splitlines()[2:]
     names = ["PPGN-h", "PPGN-h, 1,000 chains", "PPGN-h, 1,000 chains of seed 7"]
     assert [line.split(" | ")[0] for line in lines] == [f"| {name}" for name in names]
+
+
+def test_a_short_run_of_began_has_figures_too(monkeypatch):
+    """Its last rounds are then of two phases, and those of the first have no balance."""
+    if not BENCHMARKS.is_dir():
+        pytest.skip("benchmarks/ is not here: the package was installed alone")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    results = importlib.import_module("image_results")
+    adversarial = {"disc/loss": 2.0, "eval/began_k": 0.25, "gen/entropy": float("nan")}
+    rows = [{"disc/loss": 5.0}, adversarial, {**adversarial, "eval/began_k": 0.75}]
+    assert results.last_figures(rows) == {"disc/loss": 3.0, "eval/began_k": 0.5}

@@ -82,6 +82,16 @@ def test_png_colour_and_transparency(tmp_path):
     assert grey[:, 1, 1].tolist() == [76]
 
 
+@pytest.mark.parametrize(("colour", "channels"), [("auto", 3), ("rgb", 3), ("grey", 1)])
+def test_grey_of_16_bits_and_colour_in_one_folder(tmp_path, colour, channels):
+    PIL.Image.fromarray(np.full((4, 4), 0x8123, np.uint16)).save(tmp_path / "deep.png")
+    PIL.Image.fromarray(np.full((4, 4, 3), (10, 20, 30), np.uint8)).save(tmp_path / "red.png")
+    source = load_image_source(ImageCorpusConfig(data=tmp_path, colour=colour, held_out_fraction=0))
+    assert source.train_NCHW.shape == (2, channels, 4, 4)
+    seen = {tuple(image[:, 0, 0].tolist()) for image in source.train_NCHW}
+    assert seen == {(0x81,) * channels, (10, 20, 30) if channels == 3 else (18,)}
+
+
 def test_digits_are_built_in():
     source = load_image_source(ImageCorpusConfig())
     assert source.space == ImageSpace(1, 8, 8) and len(source.train_NCHW) == 1438 and len(source.held_out_NCHW) == 359

@@ -105,6 +105,19 @@ def test_held_out_images_are_the_floor_and_noise_the_ceiling(digits, evaluator) 
     assert floor["eval/collapse_alarm"] == 0.0 and abs(floor["eval/diversity"] - 1) < 0.01
 
 
+def test_samples_and_real_images_are_compared_in_equal_numbers(digits, evaluator) -> None:
+    """The distance of 60 images is larger than that of 180 like them."""
+    held_out = digits.space.to_unit(digits.held_out_NCHW)
+    judge = evaluator.judge
+    few, many = held_out[:60], torch.cat([held_out] * 3)
+    figures = evaluator.figures(few)
+    assert figures["eval/fid"] == figures["eval/fid_equal_count"] == figures["eval/real_fid"]
+    assert figures["eval/real_fid"] == judge.frechet_distance(few) > 1.2 * judge.frechet_distance(held_out)
+    figures = evaluator.figures(many)
+    assert figures["eval/real_fid"] == judge.frechet_distance(held_out)
+    assert figures["eval/fid_equal_count"] == judge.frechet_distance(many[: len(held_out)])
+
+
 def test_alarm_fires_on_a_generator_forced_to_one_image(digits, evaluator) -> None:
     one = digits.space.to_unit(digits.train_NCHW[:1]).expand(100, -1, -1, -1)
     figures = evaluator.figures(one + 0.01 * torch.rand(one.shape, generator=torch.Generator().manual_seed(0)))

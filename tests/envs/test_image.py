@@ -78,9 +78,11 @@ def test_wrong_options_are_refused():
     env = ImageEnv(SPACE, 2, positional)
     with pytest.raises(ValueError, match="knows the option"):
         env.reset(options={"z": [0, 0]})
-    for latent in ([0.0], [0.0, np.nan], [0.0, 9.0]):
-        with pytest.raises(ValueError, match="at most 8 in size"):
+    for latent, got in (([0.0], r"\[1\]"), ([0.0, np.nan], r"nan at \[1\]"), ([-9.5, 0.0], r"-9.5 at \[0\]")):
+        with pytest.raises(ValueError, match=rf"at most 8 in size; got {got}\.$"):
             env.reset(options={"latent": latent})
+    with pytest.raises(ValueError, match=r"got 20 at \[1, 0\]"):
+        ImageVectorEnv(2, SPACE, 2, positional).reset(options={"latent": [[0.0, 1.0], [20.0, 0.0]]})
     with pytest.raises(ValueError, match="latent_size"):
         ImageEnv(SPACE, 0, positional)
     with pytest.raises(ValueError, match="num_envs"):

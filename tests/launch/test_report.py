@@ -108,11 +108,13 @@ def test_bleu_has_its_ceiling(tmp_path):
 
 
 def test_images_have_their_figures_beside_real_ones(tmp_path):
-    figures = {"eval/fid": 12.5, "eval/real_fid": 0.25, "eval/diversity": 0.875, "eval/condition_accuracy": 0.75}
+    fids = {"eval/fid": 12.5, "eval/fid_equal_count": 13.5, "eval/real_fid": 0.25}
+    figures = {**fids, "eval/diversity": 0.875, "eval/condition_accuracy": 0.75}
     History(tmp_path).append(HistoryEntry(480, "denoiser", "eval", 1.0, figures))
     (tmp_path / "config.yaml").write_text("system: ppgn\ndata: {data: null, scenes: 120}\n")
     text = " ".join(page_of(tmp_path).words)
-    assert re.search(r"Frechet distance\s+12\.5\s+0\.25\s+diversity\s+0\.875\s+–", text), text
+    assert re.search(r"Frechet distance\s+12\.5\s+–\s+Frechet distance, equal numbers\s+13\.5\s+0\.25\s", text), text
+    assert re.search(r"\s+diversity\s+0\.875\s+–", text), text
     assert "condition accuracy: images that the net which steered them" in text
     assert "on 120 scenes of scikit-learn's digits" in text
 

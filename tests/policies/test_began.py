@@ -51,6 +51,24 @@ def test_balance_follows_its_equation_by_hand() -> None:
     algorithm.stop()
 
 
+def test_the_loss_of_a_round_takes_every_step_with_its_own_balance() -> None:
+    """Five rounds of one step are one round of five: the same images and codes, and the mean of the losses."""
+    moving = {"gain": 2.0, "diversity": 0.7, "initial_balance": 0.3, "rounds": 5}
+    single = tiny(steps_per_round=1, **moving).build_algo()
+    losses, balances = [], []
+    for _ in range(5):
+        single.train()
+        losses.append(single.report.figures["disc/loss"])
+        balances.append(single.report.figures["eval/began_k"])
+    whole = trained(tiny(steps_per_round=5, **moving), 1)
+    figures = whole.report.figures
+    assert figures["eval/began_k"] == balances[-1] and len(set(balances)) > 1, "k must move for this to say anything"
+    assert figures["disc/loss"] == pytest.approx(np.mean(losses), abs=1e-7)
+    with_first = figures["disc/real_error"] - 0.3 * figures["gen/loss"]
+    assert abs(figures["disc/loss"] - with_first) > 1e-4, "the k that the round began with makes another number"
+    single.stop(), whole.stop()
+
+
 @pytest.mark.parametrize("power", [1, 2])
 def test_without_balance_the_discriminator_learns_as_an_autoencoder(power: int) -> None:
     """k = 0 and no gain: D's weights after the steps are those of plain steps on the same real images."""
