@@ -4,6 +4,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,14 @@ from rlgan.launch.options import OptionStyle, parse_options
 from rlgan.launch.pictures import write_png
 from rlgan.models.autoencoder import ImageGenerator
 from rlgan.models.autoencoder_config import AutoencoderConfig
-from rlgan.models.discrete_generator import ContinuousImageGenerator, DiscreteGenerator, DiscreteGeneratorConfig
+from rlgan.models.discrete_generator import (
+    ContinuousImageGenerator,
+    DiscreteGenerator,
+    DiscreteGeneratorConfig,
+    DiscreteSpace,
+)
 from rlgan.seeding import torch_generator
-from rlgan.settings import filled
+from rlgan.settings import filled, told
 from rlgan.types import TokenSpace
 
 _BATCH = 250
@@ -38,6 +44,13 @@ class SampleImageOptions(BaseModel):
 
     run: Path = Field(description="Run directory, or one of its checkpoints.")
     num_samples: int = Field(80, ge=1, le=1_000_000, description="Images or texts to generate.")
+    temperature: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="BGAN: the logits of pixels or characters are divided by this. It changes what is drawn of a "
+        "latent code, not the code; 0 takes what is most likely.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the draw.")
     grid: Path | None = Field(None, description="PNG file for all images in rows on one sheet.")
     columns: int = Field(10, ge=2, le=1000, description="Images in a row of the sheet.")
@@ -59,11 +72,16 @@ def sample(arguments: Sequence[str]) -> int:
         0.
 
     Raises:
-        ConfigError: if there is nowhere to put the images, or it cannot be written to.
+        ConfigError: if there is nowhere to put the images, or it cannot be written to; or if nothing is drawn whose
+            temperature could be told.
     """
     options = parse_options(SampleImageOptions, arguments, STYLE)
     checkpoint = checkpoint_at(options.run)
     generator = load_latent_generator(checkpoint, options.run)
+    if isinstance(generator, DiscreteGenerator) and not isinstance(generator, ContinuousImageGenerator):
+        generator = AtTemperature(generator, options.temperature)
+    elif told(options, "temperature"):
+        raise ConfigError("--temperature is for pixels and characters that are drawn; this run's images follow from z.")
     if not isinstance(generator.space, ImageSpace):
         return _write_texts(generator, checkpoint, options)
     if options.grid is None and options.output is None:
@@ -77,6 +95,68 @@ def sample(arguments: Sequence[str]) -> int:
     except OSError as error:
         raise ConfigError(f"{error.filename or options.grid}: cannot be written ({error.strerror or error}).") from None
     return 0
+
+
+@dataclass(frozen=True)
+class AtTemperature:
+    """A generator whose draws are warmer or colder than it was trained to draw.
+
+    Example:
+        `AtTemperature(generator, 0.0)` makes the most likely image of every code.
+
+    Attributes:
+        generator: of images or texts.
+        temperature: divides its logits.
+    """
+
+    generator: DiscreteGenerator
+    temperature: float
+
+    @property
+    def space(self) -> DiscreteSpace:
+        """What it makes."""
+        return self.generator.space
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether the codes are standard normal, or uniform."""
+        return self.generator.is_normal
+
+    def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:
+        """Latent codes from their prior.
+
+        Args:
+            num_codes: N.
+            random: where the random numbers come from.
+
+        Returns:
+            [N, Z] float.
+        """
+        return self.generator.draw_latent(num_codes, random)
+
+    def images(self, latent_NZ: Tensor, random: torch.Generator) -> Tensor:
+        """One image of every code.
+
+        Args:
+            latent_NZ: [N, Z] float.
+            random: where the random numbers come from.
+
+        Returns:
+            [N, C, H, W] float in [0, 1].
+        """
+        return self.generator.images(latent_NZ, random, self.temperature)
+
+    def texts(self, latent_NZ: Tensor, random: torch.Generator) -> Tensor:
+        """One text of every code.
+
+        Args:
+            latent_NZ: [N, Z] float.
+            random: where the random numbers come from.
+
+        Returns:
+            [N, T] int64 ids.
+        """
+        return self.generator.sample(latent_NZ, 1, random, self.temperature)[:, 0].long()
 
 
 def load_latent_generator(checkpoint: Checkpoint, path: Path) -> Any:
@@ -149,9 +229,7 @@ def _write_texts(generator: Any, checkpoint: Checkpoint, options: SampleImageOpt
     if options.grid is not None or options.interpolate:
         raise ConfigError("--grid and --interpolate are for images; this run makes texts. Leave them out.")
     vocabulary = vocabulary_of(checkpoint, generator.space, options.run)
-    tokens_NT = _in_batches(
-        options, lambda latent_NZ, random: generator.sample(latent_NZ, 1, random)[:, 0].long(), generator
-    )
+    tokens_NT = _in_batches(options, generator.texts, generator)
     text = "".join(" ".join(vocabulary.decode(tokens_T).splitlines()) + "\n" for tokens_T in tokens_NT)
     if options.output is None:
         sys.stdout.write(text)

@@ -16,6 +16,8 @@ from rlgan.models.text_nets import TextUpConvolutions
 from rlgan.types import TokenSpace
 
 DiscreteSpace = ImageSpace | TokenSpace
+_COLDEST = 1e-6
+"""Logits divided by less could be infinite; below it the most likely sample is taken."""
 _NEVER = -1e9
 """A logit whose probability is 0, and 0 times whose logarithm is 0 too."""
 
@@ -146,32 +148,39 @@ class DiscreteGenerator(nn.Module):
         return self.logits(latent_NZ)
 
     @torch.no_grad()
-    def sample(self, latent_NZ: Tensor, num_draws: int, random: torch.Generator) -> Tensor:
+    def sample(self, latent_NZ: Tensor, num_draws: int, random: torch.Generator, temperature: float = 1.0) -> Tensor:
         """Draws of every latent code.
 
         Args:
             latent_NZ: [N, Z] float.
             num_draws: M.
             random: where the random numbers come from.
+            temperature: divides the logits. It changes what is drawn of a code, not which codes there are; 0 draws
+                the most likely sample of every code.
 
         Returns:
             [N, M, ...] with the axes of a sample behind: categories, uint8 where they fit.
         """
-        sample_NMD = self.likelihood.draw(self.logits(latent_NZ), num_draws, random)
+        logits_ND = self.logits(latent_NZ)
+        if temperature < _COLDEST:
+            sample_NMD = self.likelihood.mode(logits_ND)[:, None].expand(-1, num_draws, -1)
+        else:
+            sample_NMD = self.likelihood.draw(logits_ND / temperature, num_draws, random)
         return sample_NMD.reshape(*sample_NMD.shape[:2], *shape_of(self.space))
 
-    def images(self, latent_NZ: Tensor, random: torch.Generator) -> Tensor:
+    def images(self, latent_NZ: Tensor, random: torch.Generator, temperature: float = 1.0) -> Tensor:
         """One draw of every latent code, to look at: draws, not probabilities. Only where samples are images.
 
         Args:
             latent_NZ: [N, Z] float.
             random: where the random numbers come from.
+            temperature: of the draw.
 
         Returns:
             [N, C, H, W] float in [0, 1].
         """
         assert isinstance(self.space, ImageSpace), "only a generator of images has images"
-        return self.space.to_unit(self.sample(latent_NZ, 1, random)[:, 0])
+        return self.space.to_unit(self.sample(latent_NZ, 1, random, temperature)[:, 0])
 
     @torch.no_grad()
     def expected_images(self, latent_NZ: Tensor) -> Tensor:
@@ -222,13 +231,14 @@ class ContinuousImageGenerator(DiscreteGenerator):
         return torch.sigmoid(self.logits(latent_NZ)).view(-1, *self.space.shape)
 
     @torch.no_grad()
-    def sample(self, latent_NZ: Tensor, num_draws: int, random: torch.Generator) -> Tensor:
+    def sample(self, latent_NZ: Tensor, num_draws: int, random: torch.Generator, temperature: float = 1.0) -> Tensor:
         """The images, M times the same: the discriminator sees them as they are, not at the nearest levels.
 
         Args:
             latent_NZ: [N, Z] float.
             num_draws: M.
             random: not used.
+            temperature: not used.
 
         Returns:
             [N, M, C, H, W] float in (0, 1).
@@ -236,12 +246,13 @@ class ContinuousImageGenerator(DiscreteGenerator):
         return self.image(latent_NZ)[:, None].expand(-1, num_draws, -1, -1, -1)
 
     @torch.no_grad()
-    def images(self, latent_NZ: Tensor, random: torch.Generator) -> Tensor:
+    def images(self, latent_NZ: Tensor, random: torch.Generator, temperature: float = 1.0) -> Tensor:
         """The images, to look at.
 
         Args:
             latent_NZ: [N, Z] float.
             random: not used.
+            temperature: not used.
 
         Returns:
             [N, C, H, W] float in (0, 1).

@@ -30,6 +30,17 @@ class FactorisedBernoulli:
         uniform_NMD = torch.rand(num_codes, num_draws, num_values, generator=random, device=logits_ND.device)
         return (uniform_NMD < probability_N1D).to(torch.uint8)
 
+    def mode(self, logits_ND: Tensor) -> Tensor:
+        """The most likely sample.
+
+        Args:
+            logits_ND: [N, D] log-odds of a one, nats.
+
+        Returns:
+            [N, D] uint8 of 0 and 1.
+        """
+        return (logits_ND > 0).to(torch.uint8)
+
     def log_prob(self, logits_ND: Tensor, sample_NMD: Tensor) -> Tensor:
         """Log g(x | z) = sum_d x_d l_d - log(1 + exp l_d).
 
@@ -88,7 +99,18 @@ class FactorisedCategorical:
         uniform_RM = torch.rand(len(rows_RK), num_draws, generator=random, device=logits_ND.device)
         index_RM = inverse_cdf_sample(rows_RK, uniform_RM)
         index_NDM = index_RM.view(*logits_NDK.shape[:2], num_draws)
-        return index_NDM.transpose(1, 2).to(torch.uint8 if self.num_logits <= 256 else torch.int64)
+        return index_NDM.transpose(1, 2).to(self._dtype)
+
+    def mode(self, logits_ND: Tensor) -> Tensor:
+        """The most likely sample.
+
+        Args:
+            logits_ND: [N, D * K], the K logits of a pixel side by side, nats.
+
+        Returns:
+            [N, D] of categories: uint8 where they fit, else int64.
+        """
+        return self._by_category(logits_ND).argmax(dim=2).to(self._dtype)
 
     def log_prob(self, logits_ND: Tensor, sample_NMD: Tensor) -> Tensor:
         """Log g(x | z), the sum over pixels of the log-probability of their categories.
@@ -127,6 +149,11 @@ class FactorisedCategorical:
         """
         log_prob_NDK = torch.log_softmax(self._by_category(logits_ND), dim=2)
         return -(log_prob_NDK.exp() * log_prob_NDK).sum(dim=(1, 2))
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """The smallest type that holds every category."""
+        return torch.uint8 if self.num_logits <= 256 else torch.int64
 
     def _by_category(self, logits_ND: Tensor) -> Tensor:
         """[N, D, K]."""

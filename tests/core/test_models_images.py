@@ -59,6 +59,24 @@ def test_extreme_logits_are_finite_and_forbidden_categories_are_never_drawn() ->
     assert set(sample_NMD.unique().tolist()) == {0, 2}
 
 
+def test_temperature_divides_the_logits_and_zero_takes_the_most_likely() -> None:
+    latent_NZ, sizes = torch.randn(3, 6, generator=seeded()), {"latent_size": 6, "channels": 4, "blocks": 1}
+    for space in (BINARY, GREY, TEXT):
+        generator = DiscreteGenerator(space, DiscreteGeneratorConfig(**sizes), seeded())
+        logits_ND = 3 * generator.logits(latent_NZ).detach()
+        generator.logits = lambda _, logits_ND=logits_ND: logits_ND  # type: ignore[method-assign]
+        num_logits = generator.likelihood.num_logits
+        logits_NDK = logits_ND.view(3, -1, num_logits) if num_logits > 1 else logits_ND[..., None] * torch.arange(2)
+        for temperature in (0.25, 1.0, 4.0):
+            sample_NMD = generator.sample(latent_NZ, 3000, seeded(1), temperature).flatten(2)
+            share_NDK = torch.nn.functional.one_hot(sample_NMD.long(), logits_NDK.shape[2]).float().mean(1)
+            assert torch.allclose(share_NDK, (logits_NDK / temperature).softmax(2), atol=0.05)
+        coldest_NMD = generator.sample(latent_NZ, 4, seeded(1), 0.0).flatten(2)
+        assert torch.equal(coldest_NMD, logits_NDK.argmax(2)[:, None].expand(-1, 4, -1).to(coldest_NMD.dtype))
+        assert coldest_NMD.dtype == generator.sample(latent_NZ, 4, seeded(1)).dtype
+        assert torch.equal(generator.sample(latent_NZ, 4, seeded(1), 1e-5).flatten(2), coldest_NMD)
+
+
 def test_factorised_chooses_and_refuses() -> None:
     assert isinstance(factorised(2), FactorisedBernoulli) and factorised(5).num_logits == 5
     with pytest.raises(ValueError, match="at least two"):
@@ -73,6 +91,7 @@ def test_the_start_of_a_text_is_never_drawn_but_an_ordinary_first_id_is() -> Non
         latent_NZ = generator.draw_latent(3, seeded(1))
         sample_NM = generator.sample(latent_NZ, 200, seeded(2))
         assert bool((sample_NM == 0).any()) is is_drawn
+        assert bool((generator.sample(latent_NZ, 200, seeded(2), 1000.0) == 0).any()) is is_drawn
         log_prob_NM, entropy_N = generator.log_prob_and_entropy(latent_NZ, sample_NM)
         probability_K = generator.logits(latent_NZ).view(3, 10, 7).softmax(2)[0, 0]
         assert (float(probability_K[0].detach()) > 0) is is_drawn

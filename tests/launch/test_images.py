@@ -12,8 +12,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlgan.image_types import ImageSpace
+from rlgan.launch.generator import checkpoint_at
 from rlgan.launch.image_judgement import interpolation
+from rlgan.launch.sample_images import load_latent_generator
 from rlgan.models.discrete_generator import DiscreteGenerator, DiscreteGeneratorConfig
+from rlgan.seeding import torch_generator
 from tests.launch.tiny_runs import TINY_RUNS
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -66,6 +69,36 @@ def test_a_run_leaves_pictures_figures_and_a_report(system, tmp_path, rlgan):
     assert said.code == 2 and "report.html" in said.err
 
 
+def test_a_temperature_changes_what_is_drawn_of_a_code_and_not_the_code(tmp_path, rlgan):
+    run, output = tmp_path / "run", tmp_path / "images.npz"
+    assert rlgan("train", "bgan", "--run-dir", run, *BGAN).code == 0
+
+    def images(*options):
+        assert rlgan("sample", run, "--output", output, "-n", 5, *options).code == 0
+        return np.load(output)["images"][..., 0] / 255
+
+    generator = load_latent_generator(checkpoint_at(run), run)
+    probability_NCHW = generator.expected_images(generator.draw_latent(250, torch_generator(0, "sample", 0))[:5])
+    assert np.array_equal(images("--temperature", 0), (probability_NCHW[:, 0] > 0.5).numpy())
+    assert np.array_equal(images("--temperature", 1), images()) and not np.array_equal(
+        images("--temperature", 4), images()
+    )
+    grids = [tmp_path / "warm.png", tmp_path / "cold.png"]
+    for grid, temperature in zip(grids, (1, 0), strict=True):
+        said = rlgan("sample", run, "--grid", grid, "--interpolate", 2, "--columns", 5, "--temperature", temperature)
+        assert said.code == 0, said.err
+    assert grids[0].read_bytes() != grids[1].read_bytes()
+
+
+@pytest.mark.parametrize("options", [["began"], ["bgan", "--estimator", "continuous"]], ids="-".join)
+def test_there_is_no_temperature_where_nothing_is_drawn(options, tmp_path, rlgan):
+    system, *more = options
+    assert rlgan("train", system, "--run-dir", tmp_path / "run", *TINY_RUNS[system], *more).code == 0
+    said = rlgan("sample", tmp_path / "run", "--grid", tmp_path / "a.png", "--temperature", 0)
+    assert said.code == 2 and "follow from z" in said.err and len(said.err.splitlines()) == 1
+    assert rlgan("sample", tmp_path / "run", "--grid", tmp_path / "a.png", "--temperature", 1).code == 0
+
+
 @pytest.mark.parametrize("system", RUNS)
 def test_a_run_goes_on_where_it_stopped(system, tmp_path, rlgan):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -93,6 +126,9 @@ def test_text_is_learned_shown_and_sampled(tmp_path, rlgan):
     assert said.code == 0 and len(said.out.splitlines()) == 3
     assert rlgan("sample", run, "-n", 3, "--output", tmp_path / "out.txt").code == 0
     assert (tmp_path / "out.txt").read_text() == said.out
+    cold = rlgan("sample", run, "-n", 200, "--temperature", 0).out.splitlines()
+    warm = rlgan("sample", run, "-n", 200, "--temperature", 4).out.splitlines()
+    assert len(cold) == len(warm) == 200 and len(set(cold)) < len(set(warm))
     said = rlgan("sample", run, "--grid", tmp_path / "a.png")
     assert said.code == 2 and "makes texts" in said.err
 

@@ -9,7 +9,7 @@ import torch
 from rlgan.errors import CheckpointError, ConfigError, DataError
 from rlgan.policies import BEGANConfig
 from rlgan.policies.began_workers import Equilibrium
-from tests.policies.test_seqgan import assert_equal, differs, final, trained
+from tests.policies.test_seqgan import assert_equal, assert_same_moments, differs, final, trained
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -235,5 +235,6 @@ def test_two_learners_do_what_one_does(variant: dict[str, Any]) -> None:
     for group in ("learner_generator", "learner_discriminator"):
         for name, tensor in one.tensors[group].items():
             assert torch.allclose(tensor, two.tensors[group][name], atol=2e-5), f"{group}/{name}"
+    assert_same_moments(one, two)
     mine, theirs = one.state["equilibrium"], two.state["equilibrium"]
     assert mine["step"] == theirs["step"] and abs(mine["balance"] - theirs["balance"]) < 1e-5

@@ -10,7 +10,7 @@ from rlgan.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from rlgan.policies import BGANConfig
 from rlgan.policies.bgan_workers import DrawnBatch
 from rlgan.seeding import torch_generator
-from tests.policies.test_seqgan import assert_equal, differs, final, trained
+from tests.policies.test_seqgan import assert_equal, assert_same_moments, differs, final, trained
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -67,9 +67,39 @@ def test_text_trains(names: Path) -> None:
     algorithm.stop()
 
 
+def distance_to_data(algorithm: Any) -> float:
+    """Mean absolute difference between the mean image of the generator and that of the data."""
+    real_CHW = algorithm.source.space.to_unit(algorithm.source.train_NCHW).mean(dim=0)
+    latent_NZ = algorithm.generator().draw_latent(200, torch.Generator().manual_seed(0))
+    return float((algorithm.generator().expected_images(latent_NZ).mean(dim=0) - real_CHW).abs().mean())
+
+
+def approach(divergence: str, reward: Any = None) -> float:
+    """The distance to the data after 80 rounds, as a share of that of the untrained generator."""
+    nets = {
+        "generator": {"latent_size": 8, "hidden": (32,)},
+        "discriminator": {"hidden": (32,), "divergence": divergence},
+    }
+    algorithm = tiny(rounds=80, batch_size=16, num_draws=8, lr=0.01, discriminator_lr=0.005, **nets).build_algo()
+    if reward is not None:
+        algorithm.env_runner_group.local_env_runner.nets["discriminator"].reward = reward
+    before = distance_to_data(algorithm)
+    for _ in range(80):
+        algorithm.train()
+    after = distance_to_data(algorithm)
+    algorithm.stop()
+    return after / before
+
+
 @pytest.mark.parametrize("divergence", ["kl", "reverse_kl", "pearson", "squared_hellinger", "jensen_shannon", "gan"])
-def test_every_divergence_trains(divergence: str) -> None:
-    assert differs(final(tiny(), 0), final(tiny(discriminator={"divergence": divergence})), "learner_discriminator")
+def test_every_divergence_brings_the_draws_to_the_data(divergence: str) -> None:
+    assert approach(divergence) < 0.5
+
+
+def test_canary_a_generator_that_ignores_its_discriminator_does_not_come_near() -> None:
+    random = torch.Generator().manual_seed(0)
+    assert approach("gan", lambda sample_B: torch.randn(len(sample_B), generator=random)) > 0.8
+    assert approach("gan", lambda sample_B: torch.zeros(len(sample_B))) == 1.0, "equal weights leave no gradient"
 
 
 VARIANTS = [
@@ -186,16 +216,10 @@ def test_continuous_images_come_closer_to_real_ones() -> None:
     big = {"latent_size": 16, "hidden": (128,)}
     algorithm = tiny(estimator="continuous", rounds=400, batch_size=32, generator=big, discriminator={"hidden": (64,)})
     algorithm = algorithm.build_algo()
-    real_CHW = algorithm.source.space.to_unit(algorithm.source.train_NCHW).mean(dim=0)
-
-    def distance() -> float:
-        latent_NZ = algorithm.generator().draw_latent(200, torch.Generator().manual_seed(0))
-        return float((algorithm.generator().expected_images(latent_NZ).mean(dim=0) - real_CHW).abs().mean())
-
-    before = distance()
+    before = distance_to_data(algorithm)
     for _ in range(400):
         algorithm.train()
-    assert distance() < 0.4 * before, "the mean image of the generator and of the data"
+    assert distance_to_data(algorithm) < 0.4 * before
     algorithm.stop()
 
 
@@ -226,12 +250,42 @@ def test_two_runners_do_what_the_driver_would_compute() -> None:
     ids=str,
 )
 def test_two_learners_do_what_one_does(variant: dict[str, Any]) -> None:
-    """Without the control variate.
+    """Without the control variate, weights and moments of all rounds.
 
     With it a pixel that all draws agree on has gradient 0 but for rounding, which Adam's first steps blow up.
     """
-    one = final(tiny(**variant))
-    two = final(tiny(**variant).learners(num_learners=2).discriminator_learners(2))
+    one, two = final(tiny(**variant)), final(by_two(variant))
     for group in ("learner_generator", "learner_discriminator"):
         for name, tensor in one.tensors[group].items():
             assert torch.allclose(tensor, two.tensors[group][name], atol=2e-5), f"{group}/{name}"
+    assert_same_moments(one, two)
+
+
+def by_two(variant: dict[str, Any]) -> BGANConfig:
+    """The same run with two learners of each kind."""
+    return tiny(**variant).learners(num_learners=2).discriminator_learners(2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "variant",
+    [{}, {"estimator": "reinforce"}, {"estimator": "single_partition"}, {"d_steps": 2, "d_draws": 2}],
+    ids=str,
+)
+def test_two_learners_have_the_gradients_of_one(variant: dict[str, Any]) -> None:
+    """With the control variate and baselines that are used by default, in the first round."""
+    assert_same_moments(final(tiny(**variant), 1), final(by_two(variant), 1))
+
+
+def test_canary_moments_tell_a_loss_of_another_scale() -> None:
+    """The weights alone do not: Adam takes it out."""
+    algorithm, other = tiny().build_algo(), tiny().build_algo()
+    learner = other.learner_group._learner
+    descend = learner.descend
+    learner.descend = lambda name, loss, *rest, **seen: descend(name, 2 * loss, *rest, **seen)
+    for one in (algorithm, other):
+        one.train()
+    right, wrong = algorithm.checkpoint(), other.checkpoint()
+    with pytest.raises(AssertionError, match="learner_optimizer_policy"):
+        assert_same_moments(right, wrong)
+    algorithm.stop(), other.stop()

@@ -42,6 +42,23 @@ def differs(one: Checkpoint, other: Checkpoint, group: str) -> bool:
     return any(not torch.equal(t, other.tensors[group][n]) for n, t in one.tensors[group].items())
 
 
+def assert_same_moments(one: Checkpoint, other: Checkpoint, share: float = 1e-4) -> None:
+    """Adam's first moments agree within a share of the largest of their optimiser.
+
+    They are as large as the gradients were, while Adam's first steps on the weights are as long as the step size
+    whatever the gradients were: a loss of half or twice the scale shows here only.
+    """
+    groups = [name for name in one.tensors if name.startswith("learner_optimizer_")]
+    assert groups
+    for group in groups:
+        moments = {name: tensor for name, tensor in one.tensors[group].items() if name.endswith("exp_avg")}
+        largest = max(float(tensor.abs().max()) for tensor in moments.values())
+        assert largest > 0
+        for name, tensor in moments.items():
+            gap = float((tensor - other.tensors[group][name]).abs().max())
+            assert gap <= share * largest, f"{group}/{name}: {gap} apart, the largest is {largest}"
+
+
 def test_phases_run_in_order_and_report_their_figures() -> None:
     algorithm = tiny().build_algo()
     seen: list[tuple[int, str, int, int]] = []
