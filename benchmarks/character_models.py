@@ -4,7 +4,8 @@
     rlgan sample RUN -n 5000 --output drawn.txt && python benchmarks/character_models.py words.txt --drawn drawn.txt
 
 The file has one word a line. It is split as `rlgan train bgan --kind text` splits it; the models count the training
-words and draw words of the lengths that the file has. Files of drawn words are measured in the same way.
+words and draw words of the lengths that the file has. Files of drawn words are measured in the same way. A generator
+of one word has a perfect share: read the number of different words of the file beside it, and compare equal counts.
 """
 
 import argparse
@@ -39,6 +40,19 @@ def draw_words(words: list[str], order: int, count: int) -> list[str]:
     return drawn
 
 
+def measured(drawn: list[str], training: set[str], held_out: set[str]) -> list[str]:
+    """The columns of one row."""
+    known = [word for word in drawn if word in training]
+    return [
+        f"{len(drawn):,}",
+        f"{1000 * len(known) / len(drawn):.1f}",
+        f"{len(set(known)):,} of {len(training):,}",
+        f"{1000 * sum(word in held_out for word in drawn) / len(drawn):.1f}",
+        f"{sum(map(len, drawn)) / len(drawn):.2f}",
+        f"{len(set(drawn)) / len(drawn):.3f}",
+    ]
+
+
 def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -50,14 +64,9 @@ def main() -> None:
     training, held_out = ([source.decode(row) for row in rows] for rows in (source.train_NT, source.held_out_NT))
     drawn = {f"{order} characters": draw_words(training, order, arguments.count) for order in ORDERS}
     drawn |= {path.name: path.read_text(encoding="utf-8").splitlines() for path in arguments.drawn}
-    rows = []
-    for name, words in drawn.items():
-        shares = [1000 * sum(word in known for word in words) / len(words) for known in (set(training), set(held_out))]
-        length = sum(map(len, words)) / len(words)
-        rows.append(
-            [name, *(f"{share:.1f}" for share in shares), f"{length:.2f}", f"{len(set(words)) / len(words):.3f}"]
-        )
-    table(["drawn from", "training words in 1,000", "held-out words in 1,000", "letters", "different"], rows)
+    columns = ["drawn from", "words", "training words in 1,000", "different training words", "held-out words in 1,000"]
+    rows = [[name, *measured(words, set(training), set(held_out))] for name, words in drawn.items()]
+    table([*columns, "letters", "different"], rows)
 
 
 if __name__ == "__main__":

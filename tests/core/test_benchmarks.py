@@ -68,6 +68,18 @@ def test_a_row_of_ppgn_with_more_or_other_chains_is_another_row(monkeypatch):
     assert [line.split(" | ")[0] for line in lines] == [f"| {name}" for name in names]
 
 
+def test_a_generator_of_one_word_is_seen_by_the_number_of_different_words(monkeypatch):
+    if not BENCHMARKS.is_dir():
+        pytest.skip("benchmarks/ is not here: the package was installed alone")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    models = importlib.import_module("character_models")
+    known = {"stock", "bank", "rate"}
+    one = models.measured(["bank"] * 4, known, {"held"})
+    several = models.measured(["bank", "stock", "held", "xxxx"], known, {"held"})
+    assert one == ["4", "1000.0", "1 of 3", "0.0", "4.00", "0.250"]
+    assert several == ["4", "500.0", "2 of 3", "250.0", "4.25", "1.000"]
+
+
 def test_a_short_run_of_began_has_figures_too(monkeypatch):
     """Its last rounds are then of two phases, and those of the first have no balance."""
     if not BENCHMARKS.is_dir():
