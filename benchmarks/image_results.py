@@ -97,17 +97,25 @@ def train_for(config: Any, seconds: float) -> tuple[Any, dict[str, float], float
 
 
 def run_row(
-    name: str, seed: int, seconds: float, data: Path, evaluator: ImageEvaluator, output: Path
+    name: str, seed: int, seconds: float, data: Path, evaluator: ImageEvaluator, output: Path, temperatures: list[float]
 ) -> dict[str, Any]:
     """Train a row, measure it, write its grid."""
     run = began.quick() if name in BEGAN_ROWS else bgan.quick()
     config = run.algorithm_config().training(rounds=10**6, **{**BGAN_ROWS, **BEGAN_ROWS}[name])
     config = config.data(data=data).debugging(seed=seed)
     algorithm, last, spent = train_for(config, seconds)
-    generator, random = algorithm.generator(), torch_generator(seed, "image results")
-    images_NCHW = generator.images(generator.draw_latent(NUM_SAMPLES, random), random)
-    figures = evaluator.figures(images_NCHW)
-    write_png(output / f"{name}-{seed}.png", as_picture(images_NCHW[:80]))
+    generator = algorithm.generator()
+    figures = measured(generator, evaluator, seed, output / f"{name}-{seed}.png")
+    colder = {
+        temperature: measured(
+            generator,
+            evaluator,
+            seed,
+            output / f"{name}-{seed}-temperature-{temperature:g}.png",
+            temperature=temperature,
+        )
+        for temperature in (temperatures if name in BGAN_ROWS else ())
+    }
     kept = ("eval/bgan_ess", "eval/began_ratio", "eval/began_k", "eval/began_M", "disc/logit_gap", "gen/entropy")
     figures |= {tag: last[tag] for tag in kept if tag in last}
     algorithm.stop()
@@ -117,7 +125,16 @@ def run_row(
         "cpu_seconds": round(spent, 1),
         "rounds": algorithm.step_count,
         "figures": figures,
+        "temperatures": colder,
     }
+
+
+def measured(generator: Any, evaluator: ImageEvaluator, seed: int, grid: Path, **how: float) -> dict[str, float]:
+    """Figures of samples, whose first 80 are written as a grid; the codes are the same whatever the temperature."""
+    random = torch_generator(seed, "image results")
+    images_NCHW = generator.images(generator.draw_latent(NUM_SAMPLES, random), random, **how)
+    write_png(grid, as_picture(images_NCHW[:80]))
+    return evaluator.figures(images_NCHW)
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -129,8 +146,10 @@ def table(results: list[dict[str, Any]]) -> str:
     }  # fmt: skip
     lines = [f"| row | seed | CPU-s | rounds | {' | '.join(columns.values())} |", "|---" * (4 + len(columns)) + "|"]
     for one in results:
-        cells = [f"{one['figures'][tag]:.3g}" if tag in one["figures"] else "" for tag in columns]
-        lines.append(f"| {one['row']} | {one['seed']} | {one['cpu_seconds']} | {one['rounds']} | {' | '.join(cells)} |")
+        colder = {f"{one['row']}, temperature {key}": value for key, value in one.get("temperatures", {}).items()}
+        for row, figures in {one["row"]: one["figures"], **colder}.items():
+            cells = [f"{figures[tag]:.3g}" if tag in figures else "" for tag in columns]
+            lines.append(f"| {row} | {one['seed']} | {one['cpu_seconds']} | {one['rounds']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -143,6 +162,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--bgan-seconds", type=float, default=60.0)
     parser.add_argument("--began-seconds", type=float, default=100.0)
+    parser.add_argument("--temperatures", type=float, nargs="*", default=[], help="judge BGAN at these too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -162,7 +182,8 @@ def main() -> None:
                 continue
             system = "began" if name in BEGAN_ROWS else "bgan"
             seconds = arguments.began_seconds if system == "began" else arguments.bgan_seconds
-            results.append(run_row(name, seed, seconds, arguments.data, evaluators[system], arguments.output))
+            given = (arguments.data, evaluators[system], arguments.output, arguments.temperatures)
+            results.append(run_row(name, seed, seconds, *given))
             with path.open("a") as file:
                 file.write(json.dumps(results[-1]) + "\n")
             print(table(results[-1:]), flush=True)
