@@ -24,7 +24,7 @@ class LatentImages(Protocol):
     """A generator of images from latent codes.
 
     Attributes:
-        is_normal: whether the codes are standard normal, or uniform.
+        is_normal: whether the codes are standard normal.
     """
 
     is_normal: bool
@@ -83,7 +83,8 @@ def interpolation(generator: LatentImages, num_rows: int, num_columns: int, seed
     """Images on the way from one latent code to another, a row for each pair.
 
     Normal codes are mixed with weights whose squares add up to 1, so that they stay as likely; uniform ones with
-    weights that add up to 1, so that they stay where codes are. Where an image is drawn, all images of a row are drawn
+    weights that add up to 1, so that they stay where codes are; between categorical ones there is no code, and the way
+    is a straight line too. Where an image is drawn, all images of a row are drawn
     with the same random numbers: only the code changes.
 
     Args:

@@ -119,7 +119,7 @@ class AtTemperature:
 
     @property
     def is_normal(self) -> bool:
-        """Whether the codes are standard normal, or uniform."""
+        """Whether the codes are standard normal."""
         return self.generator.is_normal
 
     def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from rlgan.image_types import ImageSpace
-from rlgan.models.discrete_generator import DiscreteSpace
+from rlgan.models.discrete_generator import DiscreteSpace, Net, has_linear_layers
 from rlgan.models.image_nets import MLP, SLOPE, DownConvolutions
 from rlgan.models.text_nets import TextDownConvolutions
 from rlgan.objectives.f_divergence import F_DIVERGENCES, lower_bound, tilted_bound
@@ -41,10 +41,10 @@ class BoundaryDiscriminatorConfig(BaseModel):
         "best constant added to F on a logarithmic scale, whose gradient cannot vanish or explode. auto: tilted for kl "
         "and pearson, whose bounds hardly train.",
     )
-    net: Literal["mlp", "convolutions"] = Field(
-        "mlp",
-        description="Linear layers, or strided convolutions (the published net has 64 channels). Text always has 1-D "
-        "convolutions.",
+    net: Net = Field(
+        "auto",
+        description="Linear layers, or convolutions: strided ones for images (the published net has 64 channels), 1-D "
+        "ones for text. auto: linear layers for images, convolutions for text (released: convolutions).",
     )
     hidden: tuple[int, ...] = Field(
         (256, 256), min_length=1, description="Widths of the hidden layers of net mlp (rlgan's choice)."
@@ -158,9 +158,10 @@ class BoundaryDiscriminator(nn.Module):
 
 def _build_net(space: DiscreteSpace, config: BoundaryDiscriminatorConfig, init: torch.Generator) -> nn.Module:
     """The net that the configuration asks for."""
+    if has_linear_layers(config.net, space):
+        num_inputs = space.num_values if isinstance(space, ImageSpace) else space.length * space.vocab_size
+        return MLP((num_inputs, *config.hidden, 1), init, has_norm=False, slope=SLOPE)
     if not isinstance(space, ImageSpace):
         sizes = (config.channels, config.blocks, config.window)
         return TextDownConvolutions(space.length, space.vocab_size, *sizes, init)
-    if config.net == "mlp":
-        return MLP((space.num_values, *config.hidden, 1), init, has_norm=False, slope=SLOPE)
     return DownConvolutions(space.shape, config.channels, init)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -22,20 +23,27 @@ _NEVER = -1e9
 """A logit whose probability is 0, and 0 times whose logarithm is 0 too."""
 
 
+Net = Literal["auto", "mlp", "convolutions"]
+
+
 class DiscreteGeneratorConfig(BaseModel):
     """Sizes of `DiscreteGenerator`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    net: Literal["mlp", "convolutions"] = Field(
-        "mlp",
-        description="Linear layers, or transposed convolutions (the published net has 64 channels). Text always has "
-        "1-D convolutions.",
+    net: Net = Field(
+        "auto",
+        description="Linear layers, or convolutions: transposed ones for images (the published net has 64 channels), "
+        "1-D ones for text. auto: linear layers for images, convolutions for text (released: convolutions).",
     )
-    latent: Literal["normal", "uniform"] = Field(
-        "normal", description="Distribution of z: standard normal, or uniform in [0, 1) (released, images)."
+    latent: Literal["normal", "uniform", "categorical"] = Field(
+        "normal",
+        description="Distribution of z: standard normal, uniform in [0, 1) (released, images), or one of latent_size "
+        "codes with nothing between them: the generator is then a mixture of so many parts.",
     )
-    latent_size: int = Field(64, ge=1, le=100_000, description="Numbers of z (released: 64 for images, 100 for text).")
+    latent_size: int = Field(
+        64, ge=1, le=100_000, description="Numbers of z (released: 64 for images, 100 for text); codes if categorical."
+    )
     hidden: tuple[int, ...] = Field(
         (256, 512), min_length=1, description="Widths of the hidden layers of net mlp (rlgan's choice)."
     )
@@ -56,6 +64,19 @@ def num_values_of(space: DiscreteSpace) -> int:
         Pixels times channels, or positions.
     """
     return space.num_values if isinstance(space, ImageSpace) else space.length
+
+
+def has_linear_layers(net: Net, space: DiscreteSpace) -> bool:
+    """What a choice of net means for these samples.
+
+    Args:
+        net: the choice.
+        space: images or sequences.
+
+    Returns:
+        True for linear layers, False for convolutions.
+    """
+    return isinstance(space, ImageSpace) if net == "auto" else net == "mlp"
 
 
 def shape_of(space: DiscreteSpace) -> tuple[int, ...]:
@@ -89,7 +110,7 @@ class DiscreteGenerator(nn.Module):
         space: what it makes.
         likelihood: Bernoulli for two categories, else categorical.
         latent_size: Z.
-        is_normal: whether latent codes are standard normal, or uniform in [0, 1).
+        latent: how latent codes are distributed.
     """
 
     def __init__(self, space: DiscreteSpace, config: DiscreteGeneratorConfig, init: torch.Generator) -> None:
@@ -97,8 +118,13 @@ class DiscreteGenerator(nn.Module):
         self.space = space
         self.likelihood: Factorised = factorised(num_categories_of(space))
         self.latent_size = config.latent_size
-        self.is_normal = config.latent == "normal"
+        self.latent = config.latent
         self.net = _build_net(space, config, self.likelihood.num_logits, init)
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether latent codes are standard normal."""
+        return self.latent == "normal"
 
     def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:
         """Latent codes from their prior.
@@ -108,8 +134,11 @@ class DiscreteGenerator(nn.Module):
             random: where the random numbers come from.
 
         Returns:
-            [N, Z] float, on the generator's device.
+            [N, Z] float, on the generator's device. A categorical code is as long as a normal one is on average.
         """
+        if self.latent == "categorical":
+            code_N = torch.randint(self.latent_size, (num_codes,), generator=random, device=random.device)
+            return self.latent_size**0.5 * F.one_hot(code_N, self.latent_size).float()
         draw = torch.randn if self.is_normal else torch.rand
         return draw(num_codes, self.latent_size, generator=random, device=random.device)
 
@@ -276,10 +305,10 @@ def _build_net(
     space: DiscreteSpace, config: DiscreteGeneratorConfig, num_logits: int, init: torch.Generator
 ) -> nn.Module:
     """The net that the configuration asks for."""
+    if has_linear_layers(config.net, space):
+        return MLP((config.latent_size, *config.hidden, num_values_of(space) * num_logits), init, has_norm=True)
     if not isinstance(space, ImageSpace):
         sizes = (config.channels, config.blocks, config.window)
         return TextUpConvolutions(config.latent_size, space.length, num_logits, *sizes, init)
-    if config.net == "mlp":
-        return MLP((config.latent_size, *config.hidden, space.num_values * num_logits), init, has_norm=True)
     shape = (space.channels * num_logits, space.height, space.width)
     return UpConvolutions(config.latent_size, shape, config.channels, init)

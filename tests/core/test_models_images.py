@@ -59,6 +59,28 @@ def test_extreme_logits_are_finite_and_forbidden_categories_are_never_drawn() ->
     assert set(sample_NMD.unique().tolist()) == {0, 2}
 
 
+def test_a_categorical_code_is_one_of_so_many_and_as_long_as_a_normal_one() -> None:
+    config = DiscreteGeneratorConfig(latent="categorical", latent_size=5, net="mlp", hidden=(8,))
+    generator = DiscreteGenerator(TEXT, config, seeded())
+    latent_NZ = generator.draw_latent(1000, seeded(1))
+    assert latent_NZ.shape == (1000, 5) and torch.allclose(latent_NZ.square().sum(1), torch.full((1000,), 5.0))
+    share_Z = (latent_NZ != 0).float().mean(0)
+    assert bool(((latent_NZ != 0).sum(1) == 1).all()) and torch.allclose(share_Z, torch.full((5,), 0.2), atol=0.05)
+    coldest = generator.sample(latent_NZ, 1, seeded(2), temperature=0.0)
+    assert len(coldest.flatten(1).unique(dim=0)) == 5, "a table of as many texts as there are codes"
+
+
+@pytest.mark.parametrize(("space", "layers"), [(BINARY, "mlp"), (TEXT, "convolutions")], ids=["images", "text"])
+def test_nets_are_those_that_were_asked_for(space, layers: str) -> None:
+    kinds = {"mlp": torch.nn.Linear, "convolutions": (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.ConvTranspose2d)}
+    for net, wanted in (("auto", layers), ("mlp", "mlp"), ("convolutions", "convolutions")):
+        generator = DiscreteGenerator(space, DiscreteGeneratorConfig(net=net), seeded())
+        discriminator = BoundaryDiscriminator(space, BoundaryDiscriminatorConfig(net=net), seeded())
+        for one in (generator, discriminator):
+            has_convolutions = any(isinstance(layer, kinds["convolutions"]) for layer in one.modules())
+            assert has_convolutions is (wanted == "convolutions")
+
+
 def test_temperature_divides_the_logits_and_zero_takes_the_most_likely() -> None:
     latent_NZ, sizes = torch.randn(3, 6, generator=seeded()), {"latent_size": 6, "channels": 4, "blocks": 1}
     for space in (BINARY, GREY, TEXT):

@@ -67,6 +67,30 @@ def test_text_trains(names: Path) -> None:
     algorithm.stop()
 
 
+def test_a_mixture_learns_the_words_of_a_file_and_not_one_of_them(tmp_path: Path) -> None:
+    """Linear layers and categorical codes: most of what it draws is in the file, and most of the file is drawn."""
+    path = tmp_path / "animals.txt"
+    path.write_text("ant\nbee\ncat\ncow\ndog\neel\nelk\nfox\ngnu\nhen\nowl\npig\nram\nrat\nsow\nyak\n")
+    words = path.read_text().split()
+    nets = {
+        "generator": {"net": "mlp", "latent": "categorical", "latent_size": 64, "hidden": (32,)},
+        "discriminator": {"net": "mlp", "hidden": (64,), "gradient_penalty": 0.01},
+    }
+    config = tiny(rounds=250, batch_size=12, num_draws=10, lr=0.01, discriminator_lr=0.005, **nets)
+    algorithm = config.data(kind="text", data=path, max_images=None).build_algo()
+
+    def known() -> list[str]:
+        generator, random = algorithm.generator(), torch.Generator().manual_seed(0)
+        tokens_NT = generator.sample(generator.draw_latent(200, random), 1, random)[:, 0]
+        return [word for word in (algorithm.source.decode(row) for row in tokens_NT) if word in words]
+
+    assert len(known()) < 10
+    for _ in range(250):
+        algorithm.train()
+    assert len(known()) > 100 and len(set(known())) >= 8, known()
+    algorithm.stop()
+
+
 def distance_to_data(algorithm: Any) -> float:
     """Mean absolute difference between the mean image of the generator and that of the data."""
     real_CHW = algorithm.source.space.to_unit(algorithm.source.train_NCHW).mean(dim=0)
@@ -110,6 +134,7 @@ VARIANTS = [
     {"estimator": "reinforce", "baseline": "none"},
     {"estimator": "continuous"},
     {"d_steps": 2, "d_draws": 2},
+    {"generator": {"latent": "categorical", "latent_size": 16, "hidden": (8,)}},
 ]
 
 
