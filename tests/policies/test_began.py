@@ -115,8 +115,8 @@ def differ(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool
 
 
 def test_both_sides_learn_and_the_ratio_comes_near_gamma() -> None:
-    """500 steps on digits: L(x) falls, k stays in [0, 1], and L(G)/L(x) ends within 0.15 of gamma."""
-    training = {"rounds": 25, "steps_per_round": 20, "batch_size": 8, "lr": 1e-3, "discriminator_lr": 1e-3, "gain": 0.1}
+    """500 steps on digits: L(x) falls, k stays in [0, 1], and L(G)/L(x) ends within 0.05 of gamma."""
+    training = {"rounds": 25, "steps_per_round": 20, "batch_size": 8, "lr": 1e-3, "discriminator_lr": 1e-3, "gain": 0.3}
     algorithm = tiny(**training, diversity=0.6, discriminator={"channels": 4, "code_size": 8}).build_algo()
     rows = []
     for _ in range(25):
@@ -125,7 +125,7 @@ def test_both_sides_learn_and_the_ratio_comes_near_gamma() -> None:
     ratios = [row["eval/began_ratio"] for row in rows]
     assert rows[-1]["disc/real_error"] < 0.6 * rows[0]["disc/real_error"]
     assert all(0 <= row["eval/began_k"] <= 1 for row in rows)
-    assert abs(np.mean(ratios[-8:]) - 0.6) < 0.15, ratios
+    assert abs(np.mean(ratios[-8:]) - 0.6) < 0.05, ratios
     algorithm.stop()
 
 
