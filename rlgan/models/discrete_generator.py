@@ -2,6 +2,7 @@
 
 # N latent codes, M draws for each, Z latent size, D pixels or characters, K categories
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -138,7 +139,7 @@ class DiscreteGenerator(nn.Module):
         """
         if self.latent == "categorical":
             code_N = torch.randint(self.latent_size, (num_codes,), generator=random, device=random.device)
-            return self.latent_size**0.5 * F.one_hot(code_N, self.latent_size).float()
+            return math.sqrt(self.latent_size) * F.one_hot(code_N, self.latent_size).float()
         draw = torch.randn if self.is_normal else torch.rand
         return draw(num_codes, self.latent_size, generator=random, device=random.device)
 
