@@ -21,13 +21,12 @@ _PIXELS_WIDE = 48
 
 
 class LatentImages(Protocol):
-    """A generator of images from latent codes.
+    """A generator of images from latent codes."""
 
-    Attributes:
-        is_normal: whether the codes are standard normal.
-    """
-
-    is_normal: bool
+    @property
+    def is_normal(self) -> bool:
+        """Whether the codes are standard normal."""
+        ...
 
     def draw_latent(self, num_codes: int, random: torch.Generator) -> Tensor:
         """[N, Z] codes from their prior."""
