@@ -84,7 +84,9 @@ def nodes() -> Iterator[list[Node]]:
     try:
         both += [Node(), Node()]
         wire = f"ip link add wire netns {both[0].pid} type veth peer name wire netns {both[1].pid}"
-        subprocess.run(wire.split(), check=True)
+        made = subprocess.run(wire.split(), stderr=subprocess.PIPE, text=True, check=False)
+        if made.returncode:
+            pytest.skip(f"this machine has no wire for namespaces: {made.stderr.strip()}")
         for node, own, other in zip(both, ADDRESSES, reversed(ADDRESSES), strict=True):
             for words in (f"addr add {own}/24 dev wire", "link set wire up", f"route add default via {other}"):
                 node.configure(words)
