@@ -24,6 +24,7 @@ from training_runs import RLGAN, train_all
 
 from rlgan.captions import CaptionWords
 from rlgan.chain_requests import CaptionRequest, ChainRequest
+from rlgan.condition_nets import caption_log_probabilities
 from rlgan.data.image_config import ImageCorpusConfig
 from rlgan.data.image_source import ImageFileSource, load_image_source
 from rlgan.launch.chain_model import ChainModel, load_chain_model
@@ -31,7 +32,6 @@ from rlgan.launch.chain_pictures import recorded_steps, strip
 from rlgan.launch.condition_files import load_condition
 from rlgan.launch.image_judgement import as_picture
 from rlgan.launch.pictures import write_png
-from rlgan.objectives.captioning import caption_log_probability
 from rlgan.plug_and_play import CAPTIONER
 from rlgan.seeding import torch_generator
 from rlgan.settings import changed
@@ -112,14 +112,10 @@ def scores(readers: Readers, image_NCHW: Tensor, label_N: Tensor) -> list[str]:
     return [f"{float(figure):.3f}" for figure in figures]
 
 
-@torch.no_grad()
 def caption_accuracy(captioner: nn.Module, words: CaptionWords, image_NCHW: Tensor, label_N: Tensor) -> float:
     """Share of scenes whose own caption is the likeliest of all to the captioner."""
-    table_LT, chosen = words.table(), []
-    for image_CHW in image_NCHW:
-        copies = image_CHW.expand(len(table_LT), *image_CHW.shape)
-        chosen.append(int(caption_log_probability(captioner(copies, table_LT), table_LT).argmax()))
-    return float((torch.tensor(chosen) == label_N).float().mean())
+    chosen_N = caption_log_probabilities(captioner, words, image_NCHW).argmax(dim=1)
+    return float((chosen_N == label_N).float().mean())
 
 
 def plugged_captioner(run: Path, seed: int, model: ChainModel) -> nn.Module:

@@ -91,7 +91,7 @@ def load_condition(run: Path, name: str, space: ImageSpace) -> ConditionNet:
     known = conditions_of(run)
     folder = known / name if (known / name).is_dir() else Path(name)
     if not folder.is_dir():
-        names = ["encoder", "classifier", *sorted(path.name for path in known.glob("[!.]*"))]
+        names = [ENCODER, CLASSIFIER, *sorted(path.name for path in known.glob("[!.]*"))]
         advice = f"`rlgan train condition {run} --name {name}` makes one"
         raise ConfigError(f"--condition-net {name}: there are {', '.join(names)}; {advice}.")
     trained = _read(folder)

@@ -1,6 +1,7 @@
 """The jobs of a Ray cluster, asked for within bounds of time: Ray's own client has none."""
 
 import contextlib
+import importlib.util
 import sys
 import threading
 import time
@@ -144,6 +145,15 @@ class JobClient:
 
 class _NoAnswerError(ClusterError):
     """A question that was not answered, or not as asked."""
+
+
+def missing_packages() -> list[str]:
+    """What Ray's client for jobs needs and `ray[rllib]` does not bring.
+
+    Returns:
+        Names of packages that are not here.
+    """
+    return [name for name in ("aiohttp", "requests") if importlib.util.find_spec(name) is None]
 
 
 def client_of_ray(dashboard: str) -> Any:

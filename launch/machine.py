@@ -11,6 +11,7 @@ import torch
 
 from rlgan.errors import ClusterError, ConfigError, RlganError
 from rlgan.launch.finding import Finding
+from rlgan.launch.job_client import missing_packages
 from rlgan.launch.ray_folder import parent_of_ray_folders
 from rlgan.launch.ray_session import ray_for, require_listener
 from rlgan.launch.room import WORKER_BYTES, cores_here, free_bytes_here
@@ -145,7 +146,7 @@ def job_client() -> Finding:
     Returns:
         What is missing, in its text: a run goes without.
     """
-    missing = [name for name in ("aiohttp", "requests") if importlib.util.find_spec(name) is None]
+    missing = missing_packages()
     text = f'needs {" and ".join(missing)}: pip install "rlgan[cluster]"' if missing else "rlgan submit can send jobs"
     return Finding("jobs", text)
 

@@ -4,7 +4,6 @@ check the run's options -> build the wheel -> upload -> start the job -> follow 
 """
 
 import contextlib
-import importlib.util
 import secrets
 import shlex
 import shutil
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rlgan.errors import ConfigError
 from rlgan.launch.catalogue import SYSTEMS, system_named
 from rlgan.launch.interrupts import SAVE_SECONDS
-from rlgan.launch.job_client import JobClient, say
+from rlgan.launch.job_client import JobClient, missing_packages, say
 from rlgan.launch.options import ContradictionError, OptionStyle, parse_options, value_of
 from rlgan.launch.ray_session import quiet_ray, require_listener
 from rlgan.launch.run_directory import require_lasting
@@ -154,8 +153,8 @@ def _runtime_environment(wheel: Path | None, config: Path | None, folder: Path) 
 
 
 def _require_client() -> None:
-    """Refuse to go on without the packages of Ray's client for jobs, which `ray[rllib]` does not bring."""
-    missing = [name for name in ("aiohttp", "requests") if importlib.util.find_spec(name) is None]
+    """Refuse to go on without the packages of Ray's client for jobs."""
+    missing = missing_packages()
     if missing:
         raise ConfigError(
             f'rlgan submit needs {" and ".join(missing)} of ray[default]: pip install "rlgan[cluster]", here and on '

@@ -51,8 +51,11 @@ def train_condition(arguments: Sequence[str]) -> int:
     Returns:
         0.
     """
-    options = parse_options(TrainConditionOptions, arguments, STYLE, _values_to_start_with(arguments))
-    model, folder = load_chain_model(options.run), new_condition(options.run, options.name)
+    model = _model_among(arguments)
+    options = parse_options(TrainConditionOptions, arguments, STYLE, _values_to_start_with(arguments, model))
+    if model is None or model.path != options.run:
+        model = load_chain_model(options.run)
+    folder = new_condition(options.run, options.name)
     source = load_image_source(options.data)
     _require_size(source, model)
 
@@ -66,14 +69,18 @@ def train_condition(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _values_to_start_with(arguments: Sequence[str]) -> dict[str, Any]:
-    """The defaults, with the run's own images; with --data others, of the run's size and colours."""
-    values = {"name": DEFAULT_NAME, "net": ConditionNetConfig().model_dump(), "data": ImageCorpusConfig().model_dump()}
+def _model_among(arguments: Sequence[str]) -> ChainModel | None:
+    """The run that the words name, as far as can be told before the options are read; None with --help."""
     words = [Path(word) for word in arguments if not word.startswith("-")]
     run = next((path for path in words if (path / "checkpoints").is_dir() or (path / "manifest.json").is_file()), None)
-    if run is None or {"-h", "--help"} & set(arguments):
+    return None if run is None or {"-h", "--help"} & set(arguments) else load_chain_model(run)
+
+
+def _values_to_start_with(arguments: Sequence[str], model: ChainModel | None) -> dict[str, Any]:
+    """The defaults, with the run's own images; with --data others, of the run's size and colours."""
+    values = {"name": DEFAULT_NAME, "net": ConditionNetConfig().model_dump(), "data": ImageCorpusConfig().model_dump()}
+    if model is None:
         return values
-    model = load_chain_model(run)
     values["data"] = model.data.model_dump()
     if value_of(arguments, "data") is not None:
         size = model.space.height if model.space.height == model.space.width else None

@@ -5,6 +5,7 @@ The run's generator has never seen such a net and does not change. This is plain
 
 # N and B images, C channels, H height, W width, L labels or captions, T words of a caption with its end
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
@@ -89,11 +90,26 @@ class ConditionNet:
         if not self.is_captioner:
             logits_NL: Tensor = self.net(image_NCHW)
             return logits_NL.log_softmax(dim=1)
-        columns = []
-        for word_T in CaptionWords(self.label_names).table():
-            word_NT = word_T.expand(len(image_NCHW), -1)
-            columns.append(caption_log_probability(self.net(image_NCHW, word_NT), word_NT))
-        return torch.stack(columns, dim=1)
+        return caption_log_probabilities(self.net, CaptionWords(self.label_names), image_NCHW)
+
+
+@torch.no_grad()
+def caption_log_probabilities(captioner: nn.Module, words: CaptionWords, image_NCHW: Tensor) -> Tensor:
+    """Of every caption that there is.
+
+    Args:
+        captioner: see `Captioner`.
+        words: with the L captions.
+        image_NCHW: [N, C, H, W] float in [0, 1].
+
+    Returns:
+        [N, L] nats.
+    """
+    columns = []
+    for word_T in words.table():
+        word_NT = word_T.expand(len(image_NCHW), -1)
+        columns.append(caption_log_probability(captioner(image_NCHW, word_NT), word_NT))
+    return torch.stack(columns, dim=1)
 
 
 def build_condition_net(config: ConditionNetConfig, space: LabelledImageSpace, init: torch.Generator) -> nn.Module:
@@ -155,7 +171,7 @@ def train_condition_net(
         losses.append(loss.detach())
         if step % every == 0 or step == config.steps:
             mean = float(torch.stack(losses).mean())
-            if not torch.tensor(mean).isfinite():
+            if not math.isfinite(mean):
                 raise NonFiniteError(f"the loss of the condition net is {mean} at step {step}. Lower --lr.")
             if report is not None:
                 report(step, mean)

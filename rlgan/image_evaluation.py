@@ -85,7 +85,7 @@ class ImageEvaluator:
         figures |= {f"eval/real_{name}": value for name, value in real.items()}
         if self.judge is not None:
             figures["eval/judge_accuracy"] = self.judge.accuracy
-            figures |= _equal_counts(self.judge, unit_NCHW, self.source.space.to_unit(self.source.held_out_NCHW))
+            figures |= self._equal_counts(self.judge, unit_NCHW, figures["eval/fid"])
         spread = self.spread(figures["eval/pairwise_distance"])
         figures |= {"eval/diversity": spread.ratio, "eval/collapse_alarm": float(spread.has_collapsed)}
         if expected_NCHW is not None:
@@ -108,14 +108,17 @@ class ImageEvaluator:
             real = mean_pairwise_distance(self.source.space.to_unit(self.source.train_NCHW[:_PAIRWISE_SAMPLES]))
         return Spread(pairwise_distance, real)
 
-
-def _equal_counts(judge: Judge, unit_NCHW: Tensor, real_NCHW: Tensor) -> dict[str, float]:
-    """Frechet distances of a sample and of held-out images, as many of each: the first ones of the larger set."""
-    count = min(len(unit_NCHW), len(real_NCHW))
-    if count < 2:
-        return {}
-    sets = {"eval/fid_equal_count": unit_NCHW, "eval/real_fid": real_NCHW}
-    return {tag: judge.frechet_distance(images_NCHW[:count]) for tag, images_NCHW in sets.items()}
+    def _equal_counts(self, judge: Judge, unit_NCHW: Tensor, fid: float) -> dict[str, float]:
+        """Frechet distances of a sample and of held-out images, as many of each: the first ones of the larger set."""
+        real_NCHW = self.source.space.to_unit(self.source.held_out_NCHW)
+        count = min(len(unit_NCHW), len(real_NCHW))
+        if count < 2:
+            return {}
+        sets = {"eval/fid_equal_count": (unit_NCHW, fid), "eval/real_fid": (real_NCHW, self.reference["fid"])}
+        return {
+            tag: of_all if len(images_NCHW) == count else judge.frechet_distance(images_NCHW[:count])
+            for tag, (images_NCHW, of_all) in sets.items()
+        }
 
 
 def image_grid(unit_NCHW: Tensor, num_columns: int, scale: int = 1, gap: int = 1) -> Tensor:

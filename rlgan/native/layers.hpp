@@ -12,7 +12,10 @@ struct SoftmaxLayer {  // packed once, read by all threads
     const float* panels;  // [V / PANEL][H][PANEL]
     const float* bias;    // [G * BLOCK]; -inf beyond V
     int64_t hidden, vocab, blocks;
-    float longest, largest_bias;  // no logit is beyond longest * |hidden| + largest_bias; infinite where one is -inf
+};
+
+struct LogitBound {  // no logit is beyond longest * |hidden| + largest_bias; infinite where one is -inf
+    float longest, largest_bias;
 };
 
 struct SoftmaxGradient {
@@ -62,8 +65,8 @@ struct Kernels {
     void (*pack_rows)(const float* a, int64_t a_step, int64_t first, int64_t end, int64_t depth, float* packed);
     void (*pack_panels)(const float* wt, int64_t column_step, int64_t depth_step, int64_t columns, int64_t depth,
                         float scale, float* packed);
-    int64_t (*sample_rows)(const SoftmaxLayer&, const float* hidden, int64_t begin, int64_t end, const float* uniform,
-                           int64_t draws, int64_t* token);
+    int64_t (*sample_rows)(const SoftmaxLayer&, const LogitBound&, const float* hidden, int64_t begin, int64_t end,
+                           const float* uniform, int64_t draws, int64_t* token);
     void (*log_prob_rows)(const SoftmaxLayer&, const float* hidden, int64_t begin, int64_t end, const int64_t* token,
                           float* log_prob, float* entropy, float* log_normaliser);
     void (*gradient_blocks)(const SoftmaxLayer&, const SoftmaxGradient&, int64_t begin, int64_t end, float* grad_hidden,

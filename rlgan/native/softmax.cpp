@@ -12,19 +12,25 @@ struct PackedSoftmax {
         : panels(rounded_up(vocab, kernels().panel) * hidden), bias(rounded_up(vocab, BLOCK), -INFINITY) {
         kernels().pack_panels(weight, vocab_step, hidden_step, vocab, hidden, scale, panels.data());
         for (int64_t v = 0; v < vocab; v++) bias[v] = bias_V[v] * scale;
-        float longest = 0, largest_bias = 0;  // a NaN is passed over: the sums meet it
-        for (int64_t v = 0; v < vocab; v++) {
-            float square = 0;
-            for (int64_t h = 0; h < hidden; h++) {
-                const float w = weight[v * vocab_step + h * hidden_step] * scale;
-                square += w * w;
-            }
-            if (square > longest) longest = square;
-            if (fabsf(bias[v]) > largest_bias) largest_bias = fabsf(bias[v]);
-        }
-        layer = {panels.data(), bias.data(), hidden, vocab, rounded_up(vocab, BLOCK) / BLOCK, sqrtf(longest), largest_bias};
+        layer = {panels.data(), bias.data(), hidden, vocab, rounded_up(vocab, BLOCK) / BLOCK};
     }
 };
+
+// Of the logits of a layer; a NaN is passed over: the sums meet it.
+LogitBound bound_of(const float* weight, int64_t vocab_step, int64_t hidden_step, const float* bias, int64_t vocab,
+                    int64_t hidden, float scale) {
+    float longest = 0, largest_bias = 0;
+    for (int64_t v = 0; v < vocab; v++) {
+        float square = 0;
+        for (int64_t h = 0; h < hidden; h++) {
+            const float w = weight[v * vocab_step + h * hidden_step] * scale;
+            square += w * w;
+        }
+        if (square > longest) longest = square;
+        if (fabsf(bias[v] * scale) > largest_bias) largest_bias = fabsf(bias[v] * scale);
+    }
+    return {sqrtf(longest), largest_bias};
+}
 
 // [rows, columns] with columns filled up with zeros to a multiple of the panel.
 std::vector<float> widened(const float* matrix, int64_t rows, int64_t columns) {
@@ -47,9 +53,10 @@ RLGAN_EXPORT int64_t rlgan_sample(int64_t threads, const float* hidden, const fl
                                   int64_t hidden_step, const float* bias, const float* uniform, int64_t rows,
                                   int64_t hidden_size, int64_t vocab, int64_t draws, float scale, int64_t* token) {
     const PackedSoftmax packed(weight, vocab_step, hidden_step, bias, vocab, hidden_size, scale);
+    const LogitBound bound = bound_of(weight, vocab_step, hidden_step, bias, vocab, hidden_size, scale);
     std::vector<int64_t> bad(threads > 0 ? threads : 1);
     in_parallel(threads, rows, 12, [&](int64_t begin, int64_t end, int64_t i) {
-        bad[i] = kernels().sample_rows(packed.layer, hidden, begin, end, uniform, draws, token);
+        bad[i] = kernels().sample_rows(packed.layer, bound, hidden, begin, end, uniform, draws, token);
     });
     int64_t total = 0;
     for (const int64_t one : bad) total += one;

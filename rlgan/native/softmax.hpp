@@ -45,10 +45,10 @@ RLGAN_INLINE float bounded_sum(const float* logits) {
 }
 
 // Whether no logit of the row is beyond 60, so that exp needs no shift.
-RLGAN_INLINE bool is_bounded(const SoftmaxLayer& layer, const float* row) {
+RLGAN_INLINE bool is_bounded(const LogitBound& bound, const float* row, int64_t hidden) {
     float square = 0;
-    for (int64_t k = 0; k < layer.hidden; k++) square += row[k] * row[k];
-    return sqrtf(square) * layer.longest + layer.largest_bias < 60;
+    for (int64_t k = 0; k < hidden; k++) square += row[k] * row[k];
+    return sqrtf(square) * bound.longest + bound.largest_bias < 60;
 }
 
 // The sum over a block whose largest number is -inf: 0, or NaN if there is one. Not inlined: it is rare.
@@ -92,8 +92,8 @@ RLGAN_INLINE void draw_row(const SoftmaxLayer& layer, const float* row, const do
 }
 
 // Draws for rows [begin, end). Returns how many rows have no distribution (NaN, or all logits -inf); their token is 0.
-static int64_t sample_rows(const SoftmaxLayer& layer, const float* hidden, int64_t begin, int64_t end,
-                           const float* uniform, int64_t draws, int64_t* token) {
+static int64_t sample_rows(const SoftmaxLayer& layer, const LogitBound& bound, const float* hidden, int64_t begin,
+                           int64_t end, const float* uniform, int64_t draws, int64_t* token) {
     const int64_t blocks = layer.blocks, depth = layer.hidden, full_blocks = layer.vocab / BLOCK;
     const int64_t scratch_size = DRAWN_ROWS * depth + ROWS * BLOCK + 2 * DRAWN_ROWS * blocks;
     float* scratch = static_cast<float*>(malloc(sizeof(float) * scratch_size));
@@ -106,7 +106,7 @@ static int64_t sample_rows(const SoftmaxLayer& layer, const float* hidden, int64
         const int64_t count = end - first < DRAWN_ROWS ? end - first : DRAWN_ROWS;
         for (int64_t tile = 0; tile < count; tile += ROWS)
             pack_rows(hidden, depth, first + tile, end, depth, packed + tile * depth);
-        for (int64_t r = 0; r < count; r++) bounded[r] = is_bounded(layer, hidden + (first + r) * depth);
+        for (int64_t r = 0; r < count; r++) bounded[r] = is_bounded(bound, hidden + (first + r) * depth, depth);
         for (int64_t g = 0; g < blocks; g++) {  // the weights of a block stay in the first cache for all tiles
             for (int64_t tile = 0; tile < count; tile += ROWS) {
                 block_logits(layer, packed + tile * depth, g, logits);

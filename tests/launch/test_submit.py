@@ -57,7 +57,7 @@ def test_mistakes_are_code_2_before_anything_is_built(words, message, rlgan, mon
 
 
 def test_without_the_client_of_ray(rlgan, monkeypatch):
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None if name == "aiohttp" else name)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "aiohttp" else name)
     said = rlgan("submit", "train", "seqgan", *RUN)
     assert said.code == 2 and said.err.count("\n") == 1, said
     assert 'rlgan submit needs aiohttp of ray[default]: pip install "rlgan[cluster]"' in said.err
