@@ -294,7 +294,7 @@ def dashboard():
     port, temporary = free_port(), tempfile.mkdtemp(prefix="rj-", dir="/tmp")
     head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     where = ["--node-ip-address=127.0.0.1", f"--port={free_port()}", f"--dashboard-port={port}"]
-    # Fixed by default, and taken for as long as any other Ray here has an outgoing connection of that number: no job ever.
+    # Fixed by default; while a connection of any other Ray here has that number, no job is ever taken.
     where += ["--dashboard-agent-listen-port=0", f"--ray-client-server-port={free_port()}"]
     make_token()
     with (
