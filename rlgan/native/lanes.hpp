@@ -52,21 +52,19 @@ RLGAN_INLINE float over_lanes(Vec v) {
 RLGAN_INLINE float sum(Vec v) { return over_lanes<true, LANES / 2>(v); }
 RLGAN_INLINE float largest(Vec v) { return over_lanes<false, LANES / 2>(v); }
 
-// exp with about 1 unit in the last place, for -87 <= x <= 88.
+// exp to 2e-7 of its value, for -87 <= x <= 88: 2^n e^r with n = round(x / ln 2). NaN stays NaN.
 RLGAN_INLINE Vec bounded_exponential(Vec x) {
-    const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+    const Vec magic = splat(12583039.0f);  // 1.5 * 2^23 + 127: adding it leaves n + 127 in the low bits
     const Vec shifted = x * 1.44269504f + magic;
     const Vec n = shifted - magic;
     const Vec r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
-    Vec p = splat(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
-    const IntVec power = (((IntVec)shifted - (IntVec)magic) + 127) << 23;
-    return p * (Vec)power;
+    Vec p = splat(8.29029735e-3f);  // the polynomial with p(0) = 1 that is closest to e^r, to 9.4e-8
+    p = p * r + 4.18980233e-2f;
+    p = p * r + 1.66676372e-1f;
+    p = p * r + 4.99991477e-1f;
+    p = p * r + 9.99999702e-1f;
+    p = p * r + 1.0f;
+    return p * (Vec)((IntVec)shifted << 23);
 }
 
 // The same for all x: 0 below -87.33 and 1.7e38 above 88.37, where float32 ends.
@@ -77,6 +75,16 @@ RLGAN_INLINE Vec exponential(Vec x) {
 
 RLGAN_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exponential(-x)); }
 RLGAN_INLINE Vec hyperbolic_tangent(Vec x) { return 2.0f / (1.0f + exponential(-2.0f * x)) - 1.0f; }
+
+// Zero, by assignments that the compiler can keep in registers: `= {}` may become a loop over memory.
+template <int64_t M, int64_t N>
+RLGAN_INLINE void set_zero(Vec (&acc)[M][N]) {
+    RLGAN_UNROLL
+    for (int r = 0; r < M; r++) {
+        RLGAN_UNROLL
+        for (int i = 0; i < N; i++) acc[r][i] = Vec{};
+    }
+}
 
 // acc[r] += sum over k of a[r * row_step + k * depth_step] * b[k * b_step .. + PANEL]
 template <typename Steps>
@@ -105,8 +113,10 @@ enum : int64_t { PIECE = 128 };
 // acc[r] += the piece of the sum above that begins at k.
 template <typename Steps>
 RLGAN_INLINE void add_piece(const float* a, Steps steps, const float* b, int64_t b_step, int64_t k, int64_t depth, Vec (&acc)[ROWS][2]) {
-    Vec part[ROWS][2] = {};
+    Vec part[ROWS][2];
+    set_zero(part);
     tile(a + k * steps.depth(), steps, b + k * b_step, b_step, depth - k < PIECE ? depth - k : PIECE, part);
+    RLGAN_UNROLL
     for (int r = 0; r < ROWS; r++) acc[r][0] += part[r][0], acc[r][1] += part[r][1];
 }
 

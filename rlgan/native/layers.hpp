@@ -84,6 +84,6 @@ struct Kernels {
                                     float* grad_transform_bias);
     void (*highway_gradient_input)(const HighwayTraining&, const float* grad_y, const float* grad_gate,
                                    const float* grad_transform, int64_t begin, int64_t end, float* grad_x);
-    void (*highway_gradient_weight)(const HighwayTraining&, const float* grad, const float* x_rows, int64_t begin,
+    void (*highway_gradient_weight)(const HighwayTraining&, const float* grad, const float* x_panels, int64_t begin,
                                     int64_t end, float* grad_weight);
 };

@@ -234,9 +234,12 @@ static void gradient_blocks(const SoftmaxLayer& layer, const SoftmaxGradient& in
                 block_logits(layer, packed, g, here);
                 block_gradient(in, chunk + first, count, g, here);
                 for (int64_t h = 0; h < padded; h += PANEL) {
-                    Vec acc[ROWS][2] = {};
+                    Vec acc[ROWS][2];
+                    set_zero(acc);
                     tile(here, GradientRows{}, in.weight + first_token * padded + h, padded, tokens, acc);
-                    for (int64_t r = 0; r < count; r++) {
+                    RLGAN_UNROLL
+                    for (int r = 0; r < ROWS; r++) {
+                        if (r >= count) break;
                         float* out = grad_hidden + (chunk + first + r) * padded + h;
                         store(out, load(out) + acc[r][0]), store(out + LANES, load(out + LANES) + acc[r][1]);
                     }
@@ -245,9 +248,12 @@ static void gradient_blocks(const SoftmaxLayer& layer, const SoftmaxGradient& in
             for (int64_t v = 0; v < tokens; v += ROWS) {
                 const int64_t from = v + ROWS > BLOCK ? BLOCK - ROWS : v;  // the last tile looks back, to stay inside
                 for (int64_t h = 0; h < padded; h += PANEL) {
-                    Vec acc[ROWS][2] = {};
+                    Vec acc[ROWS][2];
+                    set_zero(acc);
                     tile(gradient + from, GradientColumns{}, in.hidden + chunk * padded + h, padded, rows, acc);
-                    for (int64_t r = v - from; r < ROWS && from + r < tokens; r++) {
+                    RLGAN_UNROLL
+                    for (int r = 0; r < ROWS; r++) {
+                        if (from + r < v || from + r >= tokens) continue;
                         float* out = grad_weight + (first_token + from + r) * padded + h;
                         store(out, load(out) + acc[r][0]), store(out + LANES, load(out + LANES) + acc[r][1]);
                     }

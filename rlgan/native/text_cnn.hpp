@@ -39,8 +39,10 @@ RLGAN_INLINE void fill_table(const ConvolutionPart& in, int64_t stride, float* t
     for (int64_t first = 0; first < in.tokens; first += ROWS) {
         const float* embedded = in.packed_embedding + first * in.embedding_size;
         for (int64_t column = 0; column < stride; column += PANEL) {
-            Vec acc[ROWS][2] = {};
+            Vec acc[ROWS][2];
+            set_zero(acc);
             tile(embedded, Packed{}, in.panels + column * in.embedding_size, PANEL, in.embedding_size, acc);
+            RLGAN_UNROLL
             for (int r = 0; r < ROWS; r++) {
                 float* out = table + (first + r) * stride + column;
                 store(out, acc[r][0]), store(out + LANES, acc[r][1]);
@@ -70,7 +72,9 @@ static void convolution_part(const ConvolutionPart& in, float* table) {
                 const int64_t row = ((p - 1) * R + r) * B + b;
                 const int32_t* tokens = in.completed + row * T;
                 for (int64_t t = p; t < T; t++) rows[t] = table + tokens[t] * stride;
-                Sums all = pooled;
+                __builtin_prefetch(in.features + row * in.num_features + in.first_feature, 1);
+                Sums all;
+                for (int i = 0; i < PARTS; i++) all.part[i] = pooled.part[i];
                 for (int64_t j = p >= W ? p - W + 1 : 0; j < starts; j++) {
                     Sums sums = j < p ? partial[j] : empty;
                     for (int64_t t = j > p ? j : p; t < j + W; t++) add_row(sums, rows[t] + (t - j) * LINE);

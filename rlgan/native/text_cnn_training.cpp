@@ -88,18 +88,18 @@ RLGAN_EXPORT void rlgan_highway_backward(int64_t threads, const float* x, const 
                                          const float* grad_y, int64_t num_features, int64_t sequences, float* grad_x,
                                          float* grad_gate_weight, float* grad_gate_bias, float* grad_transform_weight,
                                          float* grad_transform_bias) {
-    const int64_t F = num_features, S = rounded_up(sequences, kernels().width), X = rounded_up(F, kernels().width);
+    const int64_t width = kernels().width, F = num_features, S = rounded_up(sequences, width), X = rounded_up(F, width);
     const HighwayTraining in = {F, sequences, S, gate_weight, nullptr, transform_weight, nullptr, x, gate, transform, nullptr};
-    std::vector<float> grad_gate(F * S), grad_transform(F * S), x_rows(sequences * X);
+    std::vector<float> grad_gate(F * S), grad_transform(F * S), x_panels(sequences * X);
     for (int64_t f = 0; f < F; f++)
-        for (int64_t b = 0; b < sequences; b++) x_rows[b * X + f] = x[f * S + b];
+        for (int64_t b = 0; b < sequences; b++) x_panels[(f / width * sequences + b) * width + f % width] = x[f * S + b];
     in_parallel(threads, F, kernels().height, [&](int64_t begin, int64_t end, int64_t) {
         kernels().highway_gradient_inside(in, grad_y, begin, end, grad_gate.data(), grad_transform.data(), grad_gate_bias,
                                           grad_transform_bias);
     });
     in_parallel(threads, F, kernels().height, [&](int64_t begin, int64_t end, int64_t) {
         kernels().highway_gradient_input(in, grad_y, grad_gate.data(), grad_transform.data(), begin, end, grad_x);
-        kernels().highway_gradient_weight(in, grad_gate.data(), x_rows.data(), begin, end, grad_gate_weight);
-        kernels().highway_gradient_weight(in, grad_transform.data(), x_rows.data(), begin, end, grad_transform_weight);
+        kernels().highway_gradient_weight(in, grad_gate.data(), x_panels.data(), begin, end, grad_gate_weight);
+        kernels().highway_gradient_weight(in, grad_transform.data(), x_panels.data(), begin, end, grad_transform_weight);
     });
 }

@@ -56,7 +56,8 @@ static void max_convolution(const MaxConvolution& in, int64_t begin, int64_t end
             Vec best[HEIGHT][BREADTH];
             IntVec place[HEIGHT][BREADTH];
             for (int64_t j = 0; j <= in.length - in.window; j++) {
-                Vec acc[HEIGHT][BREADTH] = {};
+                Vec acc[HEIGHT][BREADTH];
+                set_zero(acc);
                 wide_tile(in.weight + f * depth, RowMajor{depth}, in.embedded + j * in.embedding_size * S + s, S, depth, acc);
                 for (int r = 0; r < HEIGHT; r++)
                     for (int i = 0; i < BREADTH; i++) {
@@ -150,34 +151,43 @@ static void highway_gradient_input(const HighwayTraining& in, const float* grad_
         for (int64_t first = begin; first < end; first += HEIGHT) {
             const int64_t f = inside(first, end);
             for (int64_t s = 0; s < S; s += WIDTH) {
-                Vec acc[HEIGHT][BREADTH] = {};
+                Vec acc[HEIGHT][BREADTH];
+                set_zero(acc);
                 wide_tile(in.gate_weight + k * F + f, ColumnMajor{F}, grad_gate + k * S + s, S, rows, acc);
                 wide_tile(in.transform_weight + k * F + f, ColumnMajor{F}, grad_transform + k * S + s, S, rows, acc);
-                for (int64_t r = first - f; r < HEIGHT; r++)
+                RLGAN_UNROLL
+                for (int r = 0; r < HEIGHT; r++) {
+                    if (f + r < first) continue;
+                    RLGAN_UNROLL
                     for (int i = 0; i < BREADTH; i++) {
                         float* out = grad_x + (f + r) * S + s + i * LANES;
                         store(out, load(out) + acc[r][i]);
                     }
+                }
             }
         }
     }
 }
 
-// grad_weight[f][k] = sum over sequences of grad[f][b] * x[k][b], for f in [begin, end); x_rows is x by sequence, [B][X],
-// X = F rounded up to WIDTH.
-static void highway_gradient_weight(const HighwayTraining& in, const float* grad, const float* x_rows, int64_t begin,
+// grad_weight[f][k] = sum over sequences of grad[f][b] * x[k][b], for f in [begin, end); x_panels is x as panels
+// [F / WIDTH][B][WIDTH].
+static void highway_gradient_weight(const HighwayTraining& in, const float* grad, const float* x_panels, int64_t begin,
                                     int64_t end, float* grad_weight) {
-    const int64_t F = in.num_features, S = in.padded, X = (F + WIDTH - 1) / WIDTH * WIDTH;
-    for (int64_t k = 0; k < F; k += WIDTH) {
-        for (int64_t first = begin; first < end; first += HEIGHT) {
-            const int64_t f = inside(first, end);
-            Vec acc[HEIGHT][BREADTH] = {};
-            wide_tile(grad + f * S, RowMajor{S}, x_rows + k, X, in.sequences, acc);
-            for (int64_t r = first - f; r < HEIGHT; r++)
-                for (int i = 0; i < BREADTH; i++) {
-                    const int64_t at = k + i * LANES;
-                    if (at < F) store_some(grad_weight + (f + r) * F + at, acc[r][i], F - at);
-                }
+    const int64_t F = in.num_features, S = in.padded;
+    for (int64_t first = begin; first < end; first += HEIGHT) {
+        const int64_t f = inside(first, end);
+        for (int64_t k = 0; k < F; k += WIDTH) {
+            Vec acc[HEIGHT][BREADTH];
+            set_zero(acc);
+            wide_tile(grad + f * S, RowMajor{S}, x_panels + k * in.sequences, WIDTH, in.sequences, acc);
+            RLGAN_UNROLL
+            for (int r = 0; r < HEIGHT; r++) {
+                float* out = grad_weight + (f + r) * F + k;
+                if (f + r < first) continue;
+                RLGAN_UNROLL
+                for (int i = 0; i < BREADTH; i++)
+                    if (k + i * LANES < F) store_some(out + i * LANES, acc[r][i], F - k - i * LANES);
+            }
         }
     }
 }
