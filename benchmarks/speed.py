@@ -222,17 +222,21 @@ def step_section(repeats: int) -> None:
                 for part, row in zip(PARTS, rows, strict=True)
             ],
         )
-        report_floor(work, threads, max(peaks[threads]), medians[threads, "generator step", "native"])
+        report_floor(work, threads, peaks[threads][1:], seconds[threads, "generator step", "native"])
         ratio = medians[threads, "generator step", "naive"] / medians[threads, "generator step", "native"]
         print(f"LantaoYu/SeqGAN over rlgan, by the ratio measured apart: {ratio * LANTAOYU_TO_NAIVE[threads]:.1f}\n")
 
 
-def report_floor(work: Work, threads: int, peak: float, step: float) -> None:
+def report_floor(work: Work, threads: int, peaks: list[float], steps: list[float]) -> None:
+    """The share of the floor by the highest peak and the median step, and by the peak just before each step."""
     rollouts, highways = floor_gflop(work.setting, work.discriminator.net.output.in_features)
-    floor = (rollouts + highways) / peak
+    gflop, highest, step = rollouts + highways, max(peaks), statistics.median(steps)
+    shares = sorted(100 * gflop / peak / one for peak, one in zip(peaks, steps, strict=True))
     print(
-        f"torch's sgemm peak {peak:.1f} GFLOP/s; {rollouts:.1f} + {highways:.1f} GFLOP make a floor of {floor:.2f} s; "
-        f"floor / step = {100 * floor / step:.0f}% ({threads} thread{'s' * (threads > 1)})\n"
+        f"torch's sgemm peak {highest:.1f} GFLOP/s; {rollouts:.1f} + {highways:.1f} GFLOP make a floor of "
+        f"{gflop / highest:.2f} s; floor / step = {100 * gflop / highest / step:.0f}% ({threads} "
+        f"thread{'s' * (threads > 1)}); by the peak just before each step {statistics.median(shares):.0f}% "
+        f"({shares[0]:.0f}% to {shares[-1]:.0f}%)\n"
     )
 
 

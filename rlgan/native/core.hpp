@@ -43,3 +43,14 @@ void one_by_one(int64_t threads, int64_t count, const Work& work) {
         for (int64_t i = next++; i < count; i = next++) work(i, thread);
     });
 }
+
+// work(begin, end, thread) over [0, count) in pieces of at most `most`, multiples of `grain`, to whichever thread is free: a
+// thread whose core is shared with another job takes fewer of them.
+template <typename Work>
+void in_pieces(int64_t threads, int64_t count, int64_t grain, int64_t most, const Work& work) {
+    if (threads <= 1 || count <= grain) return work(int64_t{0}, count, int64_t{0});
+    const int64_t share = rounded_up((count + threads - 1) / threads, grain), piece = share < most ? share : most;
+    one_by_one(threads, (count + piece - 1) / piece, [&](int64_t i, int64_t thread) {
+        work(i * piece, count - i * piece < piece ? count : (i + 1) * piece, thread);
+    });
+}

@@ -55,8 +55,8 @@ RLGAN_EXPORT int64_t rlgan_sample(int64_t threads, const float* hidden, const fl
     const PackedSoftmax packed(weight, vocab_step, hidden_step, bias, vocab, hidden_size, scale);
     const LogitBound bound = bound_of(weight, vocab_step, hidden_step, bias, vocab, hidden_size, scale);
     std::vector<int64_t> bad(threads > 0 ? threads : 1);
-    in_parallel(threads, rows, 12, [&](int64_t begin, int64_t end, int64_t i) {
-        bad[i] = kernels().sample_rows(packed.layer, bound, hidden, begin, end, uniform, draws, token);
+    in_pieces(threads, rows, 12, 192, [&](int64_t begin, int64_t end, int64_t i) {
+        bad[i] += kernels().sample_rows(packed.layer, bound, hidden, begin, end, uniform, draws, token);
     });
     int64_t total = 0;
     for (const int64_t one : bad) total += one;
@@ -69,7 +69,7 @@ RLGAN_EXPORT void rlgan_softmax_forward(int64_t threads, const float* hidden, co
                                         int64_t hidden_size, int64_t vocab, float scale, float* log_prob,
                                         float* entropy, float* log_normaliser) {
     const PackedSoftmax packed(weight, vocab_step, hidden_step, bias, vocab, hidden_size, scale);
-    in_parallel(threads, rows, 12, [&](int64_t begin, int64_t end, int64_t) {
+    in_pieces(threads, rows, 12, 192, [&](int64_t begin, int64_t end, int64_t) {
         kernels().log_prob_rows(packed.layer, hidden, begin, end, token, log_prob, entropy, log_normaliser);
     });
 }
@@ -118,7 +118,7 @@ RLGAN_EXPORT int64_t rlgan_lstm_step(int64_t threads, const float* embedding, co
     }
     kernels().pack_panels(joined.data(), depth, 1, gates, depth, 1, panels.data());
     const LstmLayer layer = {panels.data(), wide_bias.data(), embedding, embedding_size, hidden_size};
-    in_parallel(rows < 256 ? 1 : threads, rows, 12, [&](int64_t begin, int64_t end, int64_t) {
+    in_pieces(rows < 256 ? 1 : threads, rows, 12, 768, [&](int64_t begin, int64_t end, int64_t) {
         kernels().lstm_rows(layer, token, hidden, cell, begin, end, new_hidden, new_cell);
     });
     return 0;

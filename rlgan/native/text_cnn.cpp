@@ -106,7 +106,7 @@ RLGAN_EXPORT void rlgan_highway(int64_t threads, const float* features, int64_t 
     memcpy(&padded[width], transform_bias, F * sizeof(float));
     memcpy(&padded[2 * width], output, F * sizeof(float));
     const HighwayLayer layer = {F, panels.data(), &padded[0], &padded[width], &padded[2 * width], offset};
-    in_parallel(threads, rows, 96, [&](int64_t begin, int64_t end, int64_t) {
+    in_pieces(threads, rows, 96, 192, [&](int64_t begin, int64_t end, int64_t) {
         kernels().highway_rows(layer, features, begin, end, logit);
     });
 }
