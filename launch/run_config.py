@@ -44,6 +44,12 @@ class WorkerConfig(BaseModel):
     learner_timeout: float = Field(
         7200.0, gt=0, le=1e6, description="Seconds a learner process may take for one call before it is given up."
     )
+    max_learner_restarts: int = Field(
+        10,
+        ge=0,
+        le=10_000,
+        description="Starts of learners that died before the run is given up; ten whole rounds make up for one.",
+    )
     address: str | None = Field(
         None,
         min_length=1,
@@ -156,6 +162,7 @@ class RunConfig(BaseModel):
         )
         config.discriminator_learners(workers.num_discriminator_learners)
         config.time_limits(workers.rollout_timeout, workers.learner_timeout, replacement_seconds=workers.patience)
+        config.max_learner_restarts = workers.max_learner_restarts
         return config.debugging(seed=self.seed)
 
 

@@ -32,7 +32,11 @@ from rlgan.launch.training_run import TrainingRun
 from rlgan.types import Source
 
 # How an option is called where the algorithm's config is meant.
-_OPTIONS = {"rollout_timeout_seconds": "--rollout-timeout", "learner_timeout_seconds": "--learner-timeout"}
+_OPTIONS = {
+    "rollout_timeout_seconds": "--rollout-timeout",
+    "learner_timeout_seconds": "--learner-timeout",
+    "max_learner_restarts": "--max-learner-restarts",
+}
 
 
 class CrashError(RlganError):

@@ -46,6 +46,7 @@ def search_space(run: RunConfig, training: Mapping[str, Any], tensorboard: Path)
         "rollout_timeout_seconds": workers.rollout_timeout,
         "learner_timeout_seconds": workers.learner_timeout,
         "replacement_timeout_seconds": workers.patience,
+        "max_learner_restarts": workers.max_learner_restarts,
         "callbacks": functools.partial(Trial, run, tensorboard.absolute()),
     }
 

@@ -54,7 +54,7 @@ ROWS = {
     ),
     "R4": Row(
         "a policy learner is killed, between or inside updates; again and again",
-        "the round is done again, weights as undisturbed; after max_learner_restarts exit 7",
+        "the round is done again, weights as undisturbed; after `--max-learner-restarts` exit 7",
         (
             f"{POLICIES}recovery.py::test_a_killed_learner_costs_a_round_and_no_figure[seqgan-policy",
             *(f"{POLICIES}recovery.py::{INSIDE}[{name}-policy" for name in ("seqgan", "maskgan", "began", "ppgn")),

@@ -45,22 +45,17 @@ def test_runners_that_cannot_be_built(system, rlgan, tmp_path, monkeypatch):
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("system", CONFIGS)
 def test_learners_that_die_again_and_again(system, rlgan, tmp_path, monkeypatch):
-    learner_class, original = CONFIGS[system].policy_learner_class, CONFIGS[system].__init__
+    learner_class = CONFIGS[system].policy_learner_class
 
     def last_words(self, *_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def no_restarts(self, *arguments, **named):
-        original(self, *arguments, **named)
-        self.max_learner_restarts = 1
-
     dying = type("Dying", (learner_class,), {LAST_WORK[system]: last_words})
     monkeypatch.setattr(CONFIGS[system], "policy_learner_class", dying)
-    monkeypatch.setattr(CONFIGS[system], "__init__", no_restarts)
     words = [*TINY_RUNS[system], "--num-learners", "1", "--checkpoint-every", "1", "--run-dir", tmp_path / "run"]
-    said = rlgan("train", system, *words)
+    said = rlgan("train", system, *words, "--max-learner-restarts", "1")
     assert said.code == 7 and said.err.count("\n") == 1, said.err
-    assert "one more than max_learner_restarts = 1. The last checkpoint is intact." in said.err
+    assert "one more than --max-learner-restarts = 1. The last checkpoint is intact." in said.err
     if system != "bgan":  # which has no other phase before
         assert latest_checkpoint(tmp_path / "run" / "checkpoints").step >= 1
     monkeypatch.undo()
