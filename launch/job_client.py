@@ -18,6 +18,11 @@ PATIENCE_SECONDS = 300.0
 """How long a job that runs may give no answer: a night has minutes without a network."""
 _STOPPED_EXIT_CODE = 143
 """Of a job that was stopped: Ray sends it SIGTERM and then forgets how it ended."""
+_TOKEN_HINT = "If the cluster asks for a token, set RAY_AUTH_MODE=token and fetch it with `ray get-auth-token`."
+_NO_AGENT_HINT = (
+    "The agent on the head uses port 52365 unless told otherwise: where that was taken, no job can begin; start the "
+    "head with `ray start --head --dashboard-agent-listen-port=0`."
+)
 
 
 class JobClient:
@@ -136,8 +141,8 @@ class JobClient:
         thread.join(seconds)
         if errors:
             said = first_line(errors[0])
-            hint = "If the cluster asks for a token, set RAY_AUTH_MODE=token and fetch it with `ray get-auth-token`."
-            raise _NoAnswerError(f"--dashboard {self._dashboard}: {said:.200}. {hint}") from errors[0]
+            hint = _NO_AGENT_HINT if "No available agent" in said else _TOKEN_HINT
+            raise _NoAnswerError(f"--dashboard {self._dashboard}: {said.rstrip('.'):.200}. {hint}") from errors[0]
         if not answers:
             raise _NoAnswerError(f"--dashboard {self._dashboard}: no answer within {seconds:g} s. Is it the dashboard?")
         return answers[0]

@@ -278,6 +278,17 @@ def test_what_the_cluster_says_may_hold_no_second_line(submitted):
     assert said.code == 6 and "ray get-auth-token" in said.err and "very-secret" not in said.out + said.err
 
 
+def test_a_head_whose_agent_found_its_port_taken(submitted):
+    def refuse(**_: object) -> str:
+        raise RuntimeError("status code 500: No available agent to submit job, please try again later.")
+
+    cluster = FakeCluster(("RUNNING", None, ""))
+    cluster.submit_job = refuse
+    said = submitted(cluster, "--connect-timeout", "0.5")
+    assert said.code == 6 and "--dashboard-agent-listen-port=0" in said.err and said.err.count("\n") == 1, said
+    assert "please try again later. The agent" in said.err and "token" not in said.err
+
+
 def free_port() -> int:
     """A loopback port where nothing listens."""
     with socket.socket() as one:
