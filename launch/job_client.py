@@ -20,8 +20,8 @@ _STOPPED_EXIT_CODE = 143
 """Of a job that was stopped: Ray sends it SIGTERM and then forgets how it ended."""
 _TOKEN_HINT = "If the cluster asks for a token, set RAY_AUTH_MODE=token and fetch it with `ray get-auth-token`."
 _NO_AGENT_HINT = (
-    "The agent on the head uses port 52365 unless told otherwise: where that was taken, no job can begin; start the "
-    "head with `ray start --head --dashboard-agent-listen-port=0`."
+    "A head that has just started needs a longer --connect-timeout; where another Ray runs beside it, the port of its "
+    "agent may be taken: add --dashboard-agent-listen-port=0 to its `ray start`."
 )
 
 
@@ -142,7 +142,7 @@ class JobClient:
         if errors:
             said = first_line(errors[0])
             hint = _NO_AGENT_HINT if "No available agent" in said else _TOKEN_HINT
-            raise _NoAnswerError(f"--dashboard {self._dashboard}: {said.rstrip('.'):.200}. {hint}") from errors[0]
+            raise _NoAnswerError(f"--dashboard {self._dashboard}: {said:.200}. {hint}") from errors[0]
         if not answers:
             raise _NoAnswerError(f"--dashboard {self._dashboard}: no answer within {seconds:g} s. Is it the dashboard?")
         return answers[0]

@@ -48,7 +48,8 @@ class WorkerConfig(BaseModel):
         10,
         ge=0,
         le=10_000,
-        description="Starts of learners that died before the run is given up; ten whole rounds make up for one.",
+        description="Times that learners that died are started again before the run is given up; ten whole rounds in a "
+        "row make up for one; 0: never.",
     )
     address: str | None = Field(
         None,

@@ -44,8 +44,8 @@ void one_by_one(int64_t threads, int64_t count, const Work& work) {
     });
 }
 
-// work(begin, end, thread) over [0, count) in pieces of at most `most`, multiples of `grain`, to whichever thread is free: a
-// thread whose core is shared with another job takes fewer of them.
+// work(begin, end, thread) over [0, count), to whichever of several threads is free, in pieces of at most `most`, which is a
+// multiple of `grain`: a thread whose core is shared with another job takes fewer of them. One thread takes all at once.
 template <typename Work>
 void in_pieces(int64_t threads, int64_t count, int64_t grain, int64_t most, const Work& work) {
     if (threads <= 1 || count <= grain) return work(int64_t{0}, count, int64_t{0});

@@ -67,7 +67,7 @@ RLGAN_INLINE Vec bounded_exponential(Vec x) {
     return p * (Vec)((IntVec)shifted << 23);
 }
 
-// The same for all x: 0 below -87.33 and 1.7e38 above 88.37, where float32 ends.
+// The same for all x: 0 below -87.33 and 2.4e38 above 88.37, where float32 ends.
 RLGAN_INLINE Vec exponential(Vec x) {
     const IntVec vanishes = x < splat(-87.33f);
     return vanishes ? Vec{} : bounded_exponential(x > splat(88.37f) ? splat(88.37f) : x);

@@ -72,8 +72,8 @@ static void convolution_part(const ConvolutionPart& in, float* table) {
                 const int64_t row = ((p - 1) * R + r) * B + b;
                 const int32_t* tokens = in.completed + row * T;
                 for (int64_t t = p; t < T; t++) rows[t] = table + tokens[t] * stride;
-                __builtin_prefetch(in.features + row * in.num_features + in.first_feature, 1);
-                Sums all;
+                __builtin_prefetch(in.features + row * in.num_features + in.first_feature, 1);  // written last, far from the row before
+                Sums all;  // by parts: `= pooled` may copy by halves of a vector, and the loads after it wait for the stores
                 for (int i = 0; i < PARTS; i++) all.part[i] = pooled.part[i];
                 for (int64_t j = p >= W ? p - W + 1 : 0; j < starts; j++) {
                     Sums sums = j < p ? partial[j] : empty;

@@ -170,7 +170,7 @@ static void highway_gradient_input(const HighwayTraining& in, const float* grad_
 }
 
 // grad_weight[f][k] = sum over sequences of grad[f][b] * x[k][b], for f in [begin, end); x_panels is x as panels
-// [F / WIDTH][B][WIDTH].
+// [F / WIDTH][B][WIDTH]. Rows outside, so that a few rows of grad_weight are written from end to end.
 static void highway_gradient_weight(const HighwayTraining& in, const float* grad, const float* x_panels, int64_t begin,
                                     int64_t end, float* grad_weight) {
     const int64_t F = in.num_features, S = in.padded;

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from rlgan.errors import ConfigError
+from rlgan.errors import ConfigError, NonFiniteError
 from rlgan.models import RecurrentConfig, RecurrentGenerator, TextCNN, TextCNNConfig
 from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
 from rlgan.native import instruction_set, library, native_library, supports
 from rlgan.native.library import INSTRUCTION_SETS
 from rlgan.native.lstm import lstm_step
+from rlgan.native.text_cnn import highway_logits
 from rlgan.sampling import sample_linear
 from rlgan.types import TokenSpace
 from tests.native_core import require_core, use_path
@@ -139,6 +140,28 @@ def test_two_threads_draw_what_one_draws(kernels: str, monkeypatch: pytest.Monke
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         drawn.append(sample_linear(hidden_NH, weight_VH, bias_V, uniform_N1))
     assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
+
+
+def test_threads_take_several_pieces_each(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows than a piece for every thread: tokens, states and logits; no bad row of an early piece is forgotten."""
+    hidden_NH, weight_VH, bias_V, _ = layer(2500, 8, 30)
+    random = torch.Generator().manual_seed(0)
+    uniform_N1 = torch.rand(2500, 1, generator=random)
+    step = [torch.randint(30, (2500,), generator=random), hidden_NH, -hidden_NH, weight_VH]
+    step += [torch.rand(shape, generator=random) - 0.5 for shape in ((32, 8), (32, 8), (32,))]
+    features_NF, maps_2FF = torch.rand(2500, 20, generator=random), torch.rand(2, 20, 20, generator=random) - 0.5
+    maps = [(weight_FF, weight_FF[0].contiguous()) for weight_FF in maps_2FF]
+    results = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        drawn_N1 = sample_linear(hidden_NH, weight_VH, bias_V, uniform_N1)
+        results.append([drawn_N1, *lstm_step(*step), highway_logits(features_NF, *maps, (maps[0][1], 0.5))])
+        with pytest.raises(NonFiniteError, match="1 of 2500 next-token distributions"):
+            bad_NH = hidden_NH.clone()
+            bad_NH[0] = torch.nan
+            sample_linear(bad_NH, weight_VH, bias_V, uniform_N1)
+    for one, *others in zip(*results, strict=True):
+        assert all(torch.equal(one, other) for other in others)
 
 
 @pytest.mark.parametrize("vocab", [129, 640])

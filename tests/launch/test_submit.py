@@ -286,7 +286,7 @@ def test_a_head_whose_agent_found_its_port_taken(submitted):
     cluster.submit_job = refuse
     said = submitted(cluster, "--connect-timeout", "0.5")
     assert said.code == 6 and "--dashboard-agent-listen-port=0" in said.err and said.err.count("\n") == 1, said
-    assert "please try again later. The agent" in said.err and "token" not in said.err
+    assert "please try again later. A head" in said.err and "token" not in said.err
 
 
 def free_port() -> int:

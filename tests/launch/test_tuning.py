@@ -31,7 +31,12 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "tune_seqgan.py"
 def test_a_search_space_is_the_run_with_distributions_in_it():
     run = changed(
         quick(),
-        {"training": {"rounds": 7}, "data": {"data": "poems.txt"}, "workers": {"num_env_runners": 2}, "seed": 5},
+        {
+            "training": {"rounds": 7},
+            "data": {"data": "poems.txt"},
+            "workers": {"num_env_runners": 2, "max_learner_restarts": 3},
+            "seed": 5,
+        },
         "run",
     )
     lr, weight = tune.loguniform(1e-4, 1e-2), tune.choice([0.0, 1.0])
@@ -40,6 +45,7 @@ def test_a_search_space_is_the_run_with_distributions_in_it():
     space["training"]["lr"], space["training"]["regularisation"]["likelihood_weight"] = 0.002, 1.0
     config = SeqGAN.get_default_config().update_from_dict(space)
     assert isinstance(config, SeqGANConfig) and config.seed == 5 and config.num_env_runners == 2
+    assert config.max_learner_restarts == 3
     expected = {"lr": 0.002, "regularisation": {"likelihood_weight": 1.0}}
     assert config.hyperparameters == changed(run.training, expected, "training")
     assert config.corpus.data == Path("poems.txt").absolute(), "a trial runs in another folder"
