@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 STRETCH = 100
 """Rounds at least between two looks at memory."""
 MAX_GROWTH = 8.0
-"""Kilobytes a round, less than one net of these runs (10). SeqGAN with a runner has 3.1 in rounds 120 to 370, and 1.5 in
-rounds 950 to 2,660: it falls. MaskGAN with a runner had 4.9 and 6.1 in rounds 114 to 678; what grows is not known."""
+"""Kilobytes a round, less than one net of these runs (10). SeqGAN with a runner has 3.1 in rounds 120 to 370, and 1.5
+in rounds 950 to 2,660: it falls. MaskGAN with a runner had 4.9 and 6.1 in rounds 114 to 678; the cause is not known."""
 
 
 @pytest.mark.timeout(900)
