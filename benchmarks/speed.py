@@ -230,14 +230,17 @@ def step_section(repeats: int) -> None:
 def report_floor(work: Work, threads: int, peaks: list[float], steps: list[float]) -> None:
     """The share of the floor: of the median and the fastest step by the highest peak, of each by its repeat's."""
     rollouts, highways = floor_gflop(work.setting, work.discriminator.net.output.in_features)
-    gflop, highest, step = rollouts + highways, max(peaks), statistics.median(steps)
-    shares = sorted(100 * gflop / peak / one for peak, one in zip(peaks, steps, strict=True))
+    gflop, highest = rollouts + highways, max(peaks)
+
+    def share(peak: float, step: float) -> float:
+        return 100 * gflop / peak / step
+
+    shares = sorted(map(share, peaks, steps))
     print(
         f"torch's sgemm peak {highest:.1f} GFLOP/s; {rollouts:.1f} + {highways:.1f} GFLOP make a floor of "
-        f"{gflop / highest:.2f} s; floor / step = {100 * gflop / highest / step:.0f}% ({threads} "
-        f"thread{'s' * (threads > 1)}), of the fastest step ({min(steps):.2f} s) "
-        f"{100 * gflop / highest / min(steps):.0f}%; by the peak of the same repeat "
-        f"{statistics.median(shares):.0f}% ({shares[0]:.0f}% to {shares[-1]:.0f}%)\n"
+        f"{gflop / highest:.2f} s; floor / step = {share(highest, statistics.median(steps)):.0f}% ({threads} "
+        f"thread{'s' * (threads > 1)}), of the fastest step ({min(steps):.2f} s) {share(highest, min(steps)):.0f}%; "
+        f"by the peak of the same repeat {statistics.median(shares):.0f}% ({shares[0]:.0f}% to {shares[-1]:.0f}%)\n"
     )
 
 

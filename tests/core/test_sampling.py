@@ -132,9 +132,7 @@ def test_a_row_without_a_distribution_is_an_error() -> None:
 
 
 @EVERY_PATH
-@pytest.mark.parametrize(
-    "vocab_size", [5, 128, 129, 256, 257, 300]
-)  # blocks of 128 tokens, the last whole, of one or some
+@pytest.mark.parametrize("vocab_size", [5, 128, 129, 256, 257, 300])  # blocks of 128: the last whole, of one, of some
 @pytest.mark.parametrize("case", ["NaN in the last bias", "all forbidden", "infinite"])
 def test_a_bias_without_a_distribution_is_an_error(vocab_size: int, case: str) -> None:
     bias_V = torch.full((vocab_size,), -torch.inf) if case == "all forbidden" else torch.zeros(vocab_size)

@@ -17,9 +17,10 @@ from tests.launch.tiny_runs import TINY_RUNS
 pytestmark = pytest.mark.slow
 STRETCH = 100
 """Rounds at least between two looks at memory."""
-MAX_GROWTH = 8.0
-"""Kilobytes a round, less than one net of these runs (10). SeqGAN with a runner has 3.1 in rounds 120 to 370, and 1.5
-in rounds 950 to 2,660: it falls. MaskGAN with a runner had 4.9 and 6.1 in rounds 114 to 678; the cause is not known."""
+MAX_GROWTH = 5.0
+"""Kilobytes a round. SeqGAN with a runner has 3.1 in rounds 120 to 370, and 1.5 in rounds 950 to 2,660: it falls."""
+KNOWN_GROWTH = {"maskgan": 8.0}
+"""The bound of those that have more, we do not know why: MaskGAN with a runner had 4.9 and 6.1 in rounds 114 to 678."""
 
 
 @pytest.mark.timeout(900)
@@ -78,7 +79,7 @@ def steady_growth(seen: list[dict[str, int]]) -> float:
     )
 
 
-@pytest.mark.parametrize(("leak", "is_seen"), [(0, False), (6, False), (10, True)])
+@pytest.mark.parametrize(("leak", "is_seen"), [(0, False), (2, False), (6, True)])
 def test_a_leak_is_told_from_a_jump(leak, is_seen):
     jumps = [{"step": step, "kilobytes": 500_000 + leak * step + 4_000 * (step > 300)} for step in range(100, 600, 110)]
     assert (steady_growth(jumps) > MAX_GROWTH) is is_seen
@@ -135,6 +136,7 @@ def test_soak(system, workers, worker, rlgan_process, tmp_path):
     assert process.returncode == 143
     grown = {name: seen[-1][name] - seen[0][name] for name in seen[0]}
     assert len(seen) == 5 and any(one["stored"] for one in seen), "the object store was watched"
-    assert steady_growth(seen) < MAX_GROWTH, f"kilobytes a round of driver and worker: {seen}"
+    bound = KNOWN_GROWTH.get(system, MAX_GROWTH)
+    assert steady_growth(seen) < bound, f"kilobytes a round of driver and worker: {seen}"
     assert grown["files"] <= 4, f"open files: {seen}"
     assert grown["stored"] / grown["step"] < 1000, f"bytes in the object store; one net of a round has 10,000: {seen}"
