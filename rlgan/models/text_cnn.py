@@ -141,7 +141,7 @@ class TextCNN(nn.Module):
         num_prefixes, num_rollouts, _, length = completed_PRBT.shape
         at_once = max(1, _FEATURES_AT_ONCE // (self.output.in_features * (num_prefixes * num_rollouts + 1)))
         num_parts = -(-len(tokens_BT) // at_once)  # of equal size: each costs the core its tables of tokens and weights
-        parts = []
+        parts, highway = [], self._native_highway()
         for base_BT, part_PRBT in zip(
             tokens_BT.tensor_split(num_parts), completed_PRBT.tensor_split(num_parts, dim=2), strict=True
         ):
@@ -149,7 +149,10 @@ class TextCNN(nn.Module):
             kept_K, place_N = distinct_rows(rows_NT)
             if self._is_native:
                 features_NF = self._native_features(base_BT, part_PRBT)
-                logit_K = self._logits(features_NF if len(kept_K) == len(rows_NT) else features_NF[kept_K])
+                prefix_K = kept_K // (num_rollouts * len(base_BT)) * len(base_BT) + kept_K % len(base_BT)
+                logit_K = (
+                    highway.logits(features_NF, (kept_K, prefix_K)) if highway else self._logits(features_NF[kept_K])
+                )
             else:
                 chunks = rows_NT[kept_K].split(max(1, _FEATURES_AT_ONCE // (16 * self.output.in_features)))
                 logit_K = torch.cat([self(chunk) for chunk in chunks])
@@ -187,17 +190,20 @@ class TextCNN(nn.Module):
         is_mean = self.pooling == "mean"
         return native_text_cnn.features(self.embedding.weight, convolutions, tokens_BT, completed_PRBT, is_mean)
 
+    def _native_highway(self) -> native_text_cnn.HighwayOutput | None:
+        """The highway layer and the output by the native core, where they are its to do."""
+        if not (isinstance(self.highway, Highway) and self._is_native):
+            return None
+        gate, transform, output = self.highway.gate, self.highway.transform, self.output
+        maps = ((gate.weight, gate.bias), (transform.weight, transform.bias))
+        return native_text_cnn.HighwayOutput(*maps, (output.weight, float(output.bias)))
+
     def _logits(self, features_BF: Tensor) -> Tensor:
         """[B] logits of features: highway, dropout, output."""
-        highway, output = self.highway, self.output
-        if isinstance(highway, Highway) and self._is_native:
-            gate, transform = (
-                (highway.gate.weight, highway.gate.bias),
-                (highway.transform.weight, highway.transform.bias),
-            )
-            last = (output.weight, float(output.bias))
-            return native_text_cnn.highway_logits(features_BF, gate, transform, last)
-        logit_B: Tensor = output(self.dropout(highway(features_BF))).squeeze(1)
+        native = self._native_highway()
+        if native is not None:
+            return native.logits(features_BF)
+        logit_B: Tensor = self.output(self.dropout(self.highway(features_BF))).squeeze(1)
         return logit_B
 
 

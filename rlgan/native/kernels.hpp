@@ -3,6 +3,7 @@
 #include "softmax.hpp"
 #include "lstm.hpp"
 #include "text_cnn.hpp"
+#include "highway.hpp"
 #include "text_cnn_training.hpp"
 
 static const Kernels kernels = {
@@ -19,6 +20,7 @@ static const Kernels kernels = {
     gradient_blocks,
     lstm_rows,
     convolution_part,
+    COLUMNS,
     highway_rows,
     max_convolution,
     max_convolution_gradient,

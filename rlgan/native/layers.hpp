@@ -41,9 +41,21 @@ struct ConvolutionPart {  // at most LINE filters of one window
 };
 
 struct HighwayLayer {
-    int64_t num_features;
-    const float *panels, *gate_bias, *transform_bias, *output;  // all but the panels filled with zeros beyond F
+    int64_t num_features;  // F; all below are filled with zeros up to a multiple of a tile's columns
+    const float* tiles;    // [F / columns][F][gate or transform][columns], at a multiple of 64 bytes
+    const float *gate_bias, *transform_bias, *output;
     float offset;
+};
+
+struct HighwayRow {
+    const float* x;   // [F]
+    int64_t base;     // the row before it that has what both maps have in common, or -1
+    float* logit;     // null where only others want it
+};
+
+struct Difference {
+    int32_t place;  // of the weights, floats from the beginning of the piece
+    float value;
 };
 
 struct MaxConvolution {  // one window, for training; S sequences of which `sequences` are not filling
@@ -74,7 +86,8 @@ struct Kernels {
     void (*lstm_rows)(const LstmLayer&, const int64_t* token, const float* hidden, const float* cell, int64_t begin,
                       int64_t end, float* new_hidden, float* new_cell);
     void (*convolution_part)(const ConvolutionPart&, float* table);
-    void (*highway_rows)(const HighwayLayer&, const float* features, int64_t begin, int64_t end, float* logit);
+    int64_t highway_columns;
+    void (*highway_rows)(const HighwayLayer&, const HighwayRow* rows, int64_t count, Difference* differences);
     void (*max_convolution)(const MaxConvolution&, int64_t begin, int64_t end);
     void (*max_convolution_gradient)(const MaxConvolution&, const float* rows, const float* grad_feature, int64_t begin,
                                      int64_t end, float* grad_rows, float* grad_weight, float* grad_bias);

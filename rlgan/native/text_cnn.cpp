@@ -1,4 +1,4 @@
-// Entry points of the text CNN without gradient.
+// Entry point of the convolutions of the text CNN without gradient.
 #include "core.hpp"
 
 namespace {
@@ -82,31 +82,4 @@ RLGAN_EXPORT int64_t rlgan_features(int64_t threads, const float* embedding, int
             tables[thread].data());
     });
     return 0;
-}
-
-// features [N, F] through a highway layer of two [F, F] maps and a linear output -> logit [N].
-RLGAN_EXPORT void rlgan_highway(int64_t threads, const float* features, int64_t rows, int64_t num_features,
-                                const float* gate, const float* gate_bias, const float* transform,
-                                const float* transform_bias, const float* output, float offset, float* logit) {
-    const int64_t F = num_features, lanes = kernels().lanes, width = rounded_up(F, lanes);
-    std::vector<float> panels(2 * width * F), padded(3 * width);
-    one_by_one(threads, width / lanes, [&](int64_t i, int64_t) {
-        const int64_t column = i * lanes, count = F - column < lanes ? F - column : lanes;
-        float* panel = &panels[column * 2 * F];
-        for (int64_t first = 0; first < F; first += 64) {  // what is written by turns stays in the first cache
-            const int64_t end = F - first < 64 ? F : first + 64;
-            for (int64_t j = 0; j < count; j++) {
-                const float *gate_row = gate + (column + j) * F, *transform_row = transform + (column + j) * F;
-                for (int64_t k = first; k < end; k++) panel[k * 2 * lanes + j] = gate_row[k];
-                for (int64_t k = first; k < end; k++) panel[k * 2 * lanes + lanes + j] = transform_row[k];
-            }
-        }
-    });
-    memcpy(&padded[0], gate_bias, F * sizeof(float));
-    memcpy(&padded[width], transform_bias, F * sizeof(float));
-    memcpy(&padded[2 * width], output, F * sizeof(float));
-    const HighwayLayer layer = {F, panels.data(), &padded[0], &padded[width], &padded[2 * width], offset};
-    in_pieces(threads, rows, 96, 192, [&](int64_t begin, int64_t end, int64_t) {
-        kernels().highway_rows(layer, features, begin, end, logit);
-    });
 }

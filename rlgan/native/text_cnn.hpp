@@ -1,13 +1,13 @@
-// The text CNN of SeqGAN, without gradient: pooled features of sequences that share prefixes, and the highway layer with
-// the output layer in one pass. Included once for each instruction set.
+// The convolutions of SeqGAN's text CNN, without gradient: pooled features of sequences that share prefixes. Included once
+// for each instruction set.
 //
 // A convolution of embedded tokens is a sum of table rows: table[token][offset][filter] = embedding . weight. Filters are
 // worked off LINE at a time, so that a lookup is one cache line. Rollouts of one prefix share the sums and the running
 // pool of all windows that lie in the prefix.
 //
-// B sequences, P prefixes, R rollouts, T positions, U distinct tokens, E embedding, F features, N rows
+// B sequences, P prefixes, R rollouts, T positions, U distinct tokens, E embedding, F features
 
-enum : int64_t { PARTS = LINE / LANES, HIGHWAY_ROWS = 8 * ROWS };
+enum : int64_t { PARTS = LINE / LANES };
 
 struct Sums {
     Vec part[PARTS];
@@ -87,52 +87,4 @@ static void convolution_part(const ConvolutionPart& in, float* table) {
     }
     free(rows);
     free(partial);
-}
-
-// Kahan's sum: what rounding takes from the total is kept and added to the next term.
-RLGAN_INLINE void add_exactly(Vec& total, Vec& lost, Vec term) {
-    term -= lost;
-    const Vec next = total + term;
-    lost = (next - total) - term;
-    total = next;
-}
-
-// Asks for one of `parts` parts of the piece of a panel that comes next.
-RLGAN_INLINE void prefetch_part(const float* piece, int64_t part, int64_t parts) {
-    const int64_t count = PIECE * PANEL, end = count * (part + 1) / parts;
-    for (int64_t at = count * part / parts; at < end; at += LINE) __builtin_prefetch(piece + at, 0, 2);
-}
-
-// logit = output . (x + gate * (transform - x)) + offset for rows [begin, end); gate and transform columns alternate by
-// LANES in the packed panels.
-static void highway_rows(const HighwayLayer& layer, const float* features, int64_t begin, int64_t end, float* logit) {
-    const int64_t F = layer.num_features;
-    float* packed = static_cast<float*>(malloc(sizeof(float) * HIGHWAY_ROWS * F));
-    for (int64_t block = begin; block < end; block += HIGHWAY_ROWS) {
-        const int64_t stop = end - block < HIGHWAY_ROWS ? end : block + HIGHWAY_ROWS, tiles = (stop - block + ROWS - 1) / ROWS;
-        Vec acc[HIGHWAY_ROWS / ROWS][ROWS][2], total[HIGHWAY_ROWS], lost[HIGHWAY_ROWS];
-        for (int64_t r = 0; r < HIGHWAY_ROWS; r++) total[r] = lost[r] = Vec{};
-        for (int64_t first = block; first < stop; first += ROWS)
-            pack_rows(features, F, first, stop, F, packed + (first - block) * F);
-        for (int64_t column = 0; column < F; column += LANES) {
-            const float* panel = layer.panels + column * 2 * F;
-            const Vec gate_bias = load(layer.gate_bias + column), transform_bias = load(layer.transform_bias + column);
-            const Vec output = load(layer.output + column);
-            for (int64_t i = 0; i < tiles; i++)
-                for (int r = 0; r < ROWS; r++) acc[i][r][0] = gate_bias, acc[i][r][1] = transform_bias;
-            for (int64_t k = 0; k < F; k += PIECE)  // a piece of the panel stays in the first cache for all tiles
-                for (int64_t i = 0; i < tiles; i++) {
-                    prefetch_part(panel + (k + PIECE) * PANEL, i, tiles);
-                    add_piece(packed + i * ROWS * F, Packed{}, panel, PANEL, k, F, acc[i]);
-                }
-            for (int64_t n = block; n < stop; n++) {
-                const Vec(&maps)[2] = acc[(n - block) / ROWS][(n - block) % ROWS];
-                const Vec x = load_some(features + n * F + column, F - column);
-                const Vec y = x + sigmoid(maps[0]) * (relu(maps[1]) - x);
-                add_exactly(total[n - block], lost[n - block], output * y);
-            }
-        }
-        for (int64_t n = block; n < stop; n++) logit[n] = layer.offset + sum(total[n - block]);
-    }
-    free(packed);
 }

@@ -1,6 +1,7 @@
 """Features and logits of the text CNN without gradient, for sequences that share prefixes."""
 
-# B sequences, P = T-1 prefixes, R rollouts, T positions, V vocabulary, E embedding, F features, W window, N rows
+# B sequences, P = T-1 prefixes, R rollouts, T positions, V vocabulary, E embedding, F features, W window, N rows,
+# K rows in question
 
 import ctypes
 from collections.abc import Sequence
@@ -72,32 +73,66 @@ def features(
     return out_NF
 
 
-def highway_logits(
-    features_NF: Tensor, gate: tuple[Tensor, Tensor], transform: tuple[Tensor, Tensor], output: tuple[Tensor, float]
-) -> Tensor:
-    """A highway layer and a linear output in one pass.
+class HighwayOutput:
+    """A highway layer and a linear output in one pass; the weights are packed once, for any number of calls.
 
     Args:
-        features_NF: [N, F] float.
         gate: weight [F, F] and bias [F] before the sigmoid.
         transform: weight [F, F] and bias [F] before the ReLU.
         output: weight of F numbers, and bias.
-
-    Returns:
-        [N] float.
     """
-    library = native_library()
-    assert library is not None
-    rows, width = features_NF.shape
-    for name, (weight_FF, bias_F) in (("gate", gate), ("transform", transform)):
-        checked(f"weight of the {name}", weight_FF, width, width)
-        checked(f"bias of the {name}", bias_F, width)
-    output_F = checked("weight of the output", output[0].flatten(), width)
-    maps = [t.contiguous() for t in (*gate, *transform, output_F)]
-    features_NF = checked("features_NF", features_NF, rows, width).contiguous()
-    logit_N = torch.empty(len(features_NF))
-    library.rlgan_highway(
-        torch.get_num_threads(), features_NF.data_ptr(), *features_NF.shape, *(t.data_ptr() for t in maps),
-        output[1], logit_N.data_ptr(),
-    )  # fmt: skip
-    return logit_N
+
+    def __init__(
+        self, gate: tuple[Tensor, Tensor], transform: tuple[Tensor, Tensor], output: tuple[Tensor, float]
+    ) -> None:
+        library = native_library()
+        assert library is not None
+        width = len(gate[1])
+        for name, (weight_FF, bias_F) in (("gate", gate), ("transform", transform)):
+            checked(f"weight of the {name}", weight_FF, width, width)
+            checked(f"bias of the {name}", bias_F, width)
+        output_F = checked("weight of the output", output[0].flatten(), width)
+        self._num_features, self._offset = width, output[1]
+        self._vectors = [t.contiguous() for t in (gate[1], transform[1], output_F)]
+        self._tiles = torch.empty(library.rlgan_highway_size(width))  # torch's memory begins at a cache line
+        maps = [gate[0].contiguous(), transform[0].contiguous()]
+        pointers = [t.data_ptr() for t in (*maps, self._tiles)]
+        library.rlgan_pack_highway(torch.get_num_threads(), width, *pointers)
+
+    def logits(self, features_NF: Tensor, rows: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """The logits of rows of features.
+
+        Args:
+            features_NF: [N, F] float.
+            rows: [K] int64 rows in [0, N), and [K] int64 groups: rows of one group are multiplied as their differences
+                from what they have in common. None stands for all rows, which have nothing in common.
+
+        Returns:
+            [K] float, of the rows in their order.
+
+        Raises:
+            IndexError: if a row is outside [0, N).
+        """
+        count = len(features_NF)
+        features_NF = checked("features_NF", features_NF, count, self._num_features).contiguous()
+        if rows is None:
+            return self._in_order(features_NF, count, None, None)
+        row_K, group_K = (checked_ids("rows", t, len(rows[0])) for t in rows)
+        if len(row_K) and not 0 <= int(row_K.min()) <= int(row_K.max()) < count:
+            raise IndexError(f"rows must be in [0, {count}); got {int(row_K.min())} to {int(row_K.max())}.")
+        order_K = group_K.argsort(stable=True)
+        logit_K = torch.empty(len(row_K))
+        logit_K[order_K] = self._in_order(features_NF, len(row_K), row_K[order_K], group_K[order_K])
+        return logit_K
+
+    def _in_order(self, features_NF: Tensor, count: int, row_K: Tensor | None, group_K: Tensor | None) -> Tensor:
+        """[K] logits of rows of which those of one group adjoin."""
+        library = native_library()
+        assert library is not None
+        logit_K = torch.empty(count)
+        library.rlgan_highway(
+            torch.get_num_threads(), features_NF.data_ptr(), self._num_features, count,
+            *(None if t is None else t.data_ptr() for t in (row_K, group_K)), self._tiles.data_ptr(),
+            *(t.data_ptr() for t in self._vectors), self._offset, logit_K.data_ptr(),
+        )  # fmt: skip
+        return logit_K

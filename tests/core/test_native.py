@@ -14,7 +14,7 @@ from rlgan.models.fused_softmax import softmax_log_prob_and_entropy
 from rlgan.native import instruction_set, library, native_library, supports
 from rlgan.native.library import INSTRUCTION_SETS
 from rlgan.native.lstm import lstm_step
-from rlgan.native.text_cnn import highway_logits
+from rlgan.native.text_cnn import HighwayOutput
 from rlgan.sampling import sample_linear
 from rlgan.types import TokenSpace
 from tests.native_core import require_core, use_path
@@ -155,7 +155,7 @@ def test_threads_take_several_pieces_each(kernels: str, monkeypatch: pytest.Monk
     for threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         drawn_N1 = sample_linear(hidden_NH, weight_VH, bias_V, uniform_N1)
-        results.append([drawn_N1, *lstm_step(*step), highway_logits(features_NF, *maps, (maps[0][1], 0.5))])
+        results.append([drawn_N1, *lstm_step(*step), HighwayOutput(*maps, (maps[0][1], 0.5)).logits(features_NF)])
         with pytest.raises(NonFiniteError, match="1 of 2500 next-token distributions"):
             bad_NH = hidden_NH.clone()
             bad_NH[0] = torch.nan

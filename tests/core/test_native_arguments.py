@@ -77,10 +77,15 @@ WRONG_CALLS: dict[str, tuple[str, Callable[[], object]]] = {
         "completed_PRBT",
         lambda: text_cnn.features(floats(9, 7), FILTERS, ids(2, 4), ids(2, 1, 2, 4), False),
     ),
-    "features of another width": ("weight of the gate", lambda: text_cnn.highway_logits(floats(3, 13), *MAPS)),
-    "a short output": (
-        "weight of the output",
-        lambda: text_cnn.highway_logits(floats(3, 14), *MAPS[:2], (floats(1, 13), 0.0)),
+    "features of another width": ("features_NF", lambda: text_cnn.HighwayOutput(*MAPS).logits(floats(3, 13))),
+    "maps of other widths": (
+        "weight of the transform",
+        lambda: text_cnn.HighwayOutput(MAPS[0], (floats(14, 13), floats(14)), MAPS[2]),
+    ),
+    "a short output": ("weight of the output", lambda: text_cnn.HighwayOutput(*MAPS[:2], (floats(1, 13), 0.0))),
+    "fewer groups than rows": (
+        "rows",
+        lambda: text_cnn.HighwayOutput(*MAPS).logits(floats(3, 14), (ids(3), ids(2))),
     ),
     "a trained window longer than the text": (
         "window 1",

@@ -1,0 +1,115 @@
+// Entry point of the highway layer and the output layer of the text CNN without gradient.
+#include "core.hpp"
+
+namespace {
+
+enum : int64_t { MOST = 256 };  // rows of a chunk: their differences are 2.4 MB at the paper's 1,720 features
+
+// Rows in the order in which they are worked off, and where chunks of at most MOST of them begin. The rows of a group
+// follow their base.
+struct Chunks {
+    std::vector<HighwayRow> rows;
+    std::vector<int64_t> first;
+};
+
+// Rows row[i] (all, in their order, where it is null); those of equal group[i] adjoin.
+Chunks in_chunks(int64_t threads, const float* features, int64_t num_features, int64_t count, const int64_t* row,
+                 const int64_t* group, float* logit) {
+    std::vector<int64_t> begins;  // of groups, of which none is too large for a chunk
+    int64_t num_rows = count;
+    for (int64_t i = 0; i < count; i++) {
+        const bool begins_here = !i || !group || group[i] != group[i - 1] || i - begins.back() == MOST - 1;
+        if (begins_here) begins.push_back(i);
+        num_rows += !begins_here && i - begins.back() == 1;  // two rows have a base
+    }
+    begins.push_back(count);
+    Chunks chunks;
+    const int64_t num_chunks = rounded_up((num_rows + MOST - 1) / MOST, threads);  // as many for one thread as for another
+    for (size_t g = 0; g + 1 < begins.size(); g++) {
+        const int64_t size = begins[g + 1] - begins[g], here = static_cast<int64_t>(chunks.rows.size());
+        const int64_t filled = chunks.first.empty() ? MOST : here - chunks.first.back();
+        const bool has_base = size > 1, is_full = filled + size + has_base > MOST || filled * num_chunks >= num_rows;
+        if (is_full) chunks.first.push_back(here);
+        const int64_t base = has_base ? here - chunks.first.back() : -1;
+        if (has_base) chunks.rows.push_back({nullptr, -1, nullptr});
+        for (int64_t i = begins[g]; i < begins[g + 1]; i++)
+            chunks.rows.push_back({features + (row ? row[i] : i) * num_features, base, logit + i});
+    }
+    chunks.first.push_back(static_cast<int64_t>(chunks.rows.size()));
+    return chunks;
+}
+
+// Gives every base the smallest of each feature of its rows: what the windows of their prefix have, but for features that
+// all of them exceed. It is finite where one of them is: what is not must stay in its row.
+void fill_bases(HighwayRow* rows, int64_t count, int64_t num_features, std::vector<float>& bases) {
+    int64_t num_bases = 0;
+    for (int64_t n = 0; n < count; n++) num_bases += rows[n].x == nullptr;
+    bases.resize(num_bases * num_features);
+    float* base = bases.data();
+    for (int64_t n = 0; n < count; n++) {
+        if (rows[n].x) continue;
+        memcpy(base, rows[n + 1].x, num_features * sizeof(float));
+        for (int64_t m = n + 2; m < count && rows[m].base == n; m++)
+            for (int64_t i = 0; i < num_features; i++) {
+                const float x = rows[m].x[i];
+                base[i] = (x < base[i] && x > -INFINITY) || base[i] - base[i] != 0 ? x : base[i];
+            }
+        rows[n].x = base;
+        base += num_features;
+    }
+}
+
+}  // namespace
+
+// The floats that packed weights of two [F, F] maps take.
+RLGAN_EXPORT int64_t rlgan_highway_size(int64_t num_features) {
+    return 2 * rounded_up(num_features, kernels().highway_columns) * num_features;
+}
+
+// Packs two [F, F] maps into tiles [F / columns][F][gate or transform][columns], filled with zeros. No state is kept between
+// calls: whoever scores several batches keeps the tiles.
+RLGAN_EXPORT void rlgan_pack_highway(int64_t threads, int64_t num_features, const float* gate, const float* transform,
+                                     float* tiles) {
+    const int64_t F = num_features, columns = kernels().highway_columns;
+    one_by_one(threads, (F + columns - 1) / columns, [&](int64_t i, int64_t) {
+        const int64_t column = i * columns, here = F - column < columns ? F - column : columns;
+        float* tile = tiles + column * 2 * F;
+        if (here < columns) memset(tile, 0, 2 * columns * F * sizeof(float));
+        for (int64_t first = 0; first < F; first += 64) {  // what is written by turns stays in the first cache
+            const int64_t end = F - first < 64 ? F : first + 64;
+            for (int64_t j = 0; j < here; j++) {
+                const float *gate_row = gate + (column + j) * F, *transform_row = transform + (column + j) * F;
+                for (int64_t k = first; k < end; k++) tile[k * 2 * columns + j] = gate_row[k];
+                for (int64_t k = first; k < end; k++) tile[k * 2 * columns + columns + j] = transform_row[k];
+            }
+        }
+    });
+}
+
+// features [N, F] through a highway layer and a linear output -> logit [count] of rows row[count], or of the first `count`
+// where row is null. Rows whose group is equal adjoin; where group is null, all are of another.
+RLGAN_EXPORT void rlgan_highway(int64_t threads, const float* features, int64_t num_features, int64_t count,
+                                const int64_t* row, const int64_t* group, const float* tiles, const float* gate_bias,
+                                const float* transform_bias, const float* output, float offset, float* logit) {
+    if (count < 1) return;
+    if (threads < 1) threads = 1;
+    const int64_t F = num_features, width = rounded_up(F, kernels().highway_columns);
+    std::vector<float> padded(3 * width);
+    memcpy(&padded[0], gate_bias, F * sizeof(float));
+    memcpy(&padded[width], transform_bias, F * sizeof(float));
+    memcpy(&padded[2 * width], output, F * sizeof(float));
+    const HighwayLayer layer = {F, tiles, &padded[0], &padded[width], &padded[2 * width], offset};
+    Chunks chunks = in_chunks(threads, features, F, count, row, group, logit);
+    struct Memory {
+        std::vector<float> bases;
+        std::vector<Difference> differences;
+    };
+    std::vector<Memory> memories(threads);
+    one_by_one(threads, static_cast<int64_t>(chunks.first.size()) - 1, [&](int64_t i, int64_t thread) {
+        HighwayRow* rows = &chunks.rows[chunks.first[i]];
+        const int64_t size = chunks.first[i + 1] - chunks.first[i];
+        fill_bases(rows, size, F, memories[thread].bases);
+        memories[thread].differences.resize(size * F + 1);
+        kernels().highway_rows(layer, rows, size, memories[thread].differences.data());
+    });
+}
