@@ -15,7 +15,7 @@ from rlgan.native import text_cnn as native_text_cnn
 from rlgan.native import text_cnn_training as native_training
 from rlgan.types import TokenSpace
 
-_FEATURES_AT_ONCE = 9 * 2**20  # floats: 38 MB
+_FEATURES_AT_ONCE = 17 * 2**20  # floats: 71 MB
 
 PAPER_WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 PAPER_FILTERS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
@@ -138,27 +138,37 @@ class TextCNN(nn.Module):
         Returns:
             [P, R, B] and [B] float, without gradient.
         """
-        num_prefixes, num_rollouts, _, length = completed_PRBT.shape
+        num_prefixes, num_rollouts = completed_PRBT.shape[:2]
         at_once = max(1, _FEATURES_AT_ONCE // (self.output.in_features * (num_prefixes * num_rollouts + 1)))
         num_parts = -(-len(tokens_BT) // at_once)  # of equal size: each costs the core its tables of tokens and weights
-        parts, highway = [], self._native_highway()
-        for base_BT, part_PRBT in zip(
-            tokens_BT.tensor_split(num_parts), completed_PRBT.tensor_split(num_parts, dim=2), strict=True
-        ):
-            rows_NT = torch.cat([part_PRBT.reshape(-1, length), base_BT])
-            kept_K, place_N = distinct_rows(rows_NT)
-            if self._is_native:
-                features_NF = self._native_features(base_BT, part_PRBT)
-                prefix_K = kept_K // (num_rollouts * len(base_BT)) * len(base_BT) + kept_K % len(base_BT)
-                logit_K = (
-                    highway.logits(features_NF, (kept_K, prefix_K)) if highway else self._logits(features_NF[kept_K])
-                )
-            else:
-                chunks = rows_NT[kept_K].split(max(1, _FEATURES_AT_ONCE // (16 * self.output.in_features)))
-                logit_K = torch.cat([self(chunk) for chunk in chunks])
-            parts.append(logit_K[place_N].view(-1, len(base_BT)))
+        highway = self._native_highway()
+        parts = [
+            self._part_logits(base_BT, part_PRBT, highway)
+            for base_BT, part_PRBT in zip(
+                tokens_BT.tensor_split(num_parts), completed_PRBT.tensor_split(num_parts, dim=2), strict=True
+            )
+        ]
         logit_MB = torch.cat(parts, dim=1)
         return logit_MB[:-1].view(num_prefixes, num_rollouts, -1), logit_MB[-1]
+
+    def _part_logits(
+        self, tokens_BT: Tensor, completed_PRBT: Tensor, highway: native_text_cnn.HighwayOutput | None
+    ) -> Tensor:
+        """[P * R + 1, B] logits of completions and, last, of their sequences; no features outlive the call."""
+        _, num_rollouts, batch, length = completed_PRBT.shape
+        rows_NT = torch.cat([completed_PRBT.reshape(-1, length), tokens_BT])
+        kept_K, place_N = distinct_rows(rows_NT)
+        if self._is_native:
+            features_NF = self._native_features(tokens_BT, completed_PRBT)
+            if highway is None:
+                logit_K = self._logits(features_NF[kept_K])
+            else:
+                prefix_K = kept_K // (num_rollouts * batch) * batch + kept_K % batch
+                logit_K = highway.logits(features_NF, (kept_K, prefix_K))
+        else:
+            chunks = rows_NT[kept_K].split(max(1, _FEATURES_AT_ONCE // (32 * self.output.in_features)))
+            logit_K = torch.cat([self(chunk) for chunk in chunks])
+        return logit_K[place_N].view(-1, batch)
 
     @property
     def _is_native(self) -> bool:

@@ -7,33 +7,38 @@
 // F features, N rows
 
 enum : int64_t {
-    SPAN = 6,                 // vectors of either map in a tile: twice as many sums stay in registers
-    COLUMNS = SPAN * LANES,   // columns of either map in a tile
-    STRIDE = 2 * COLUMNS,     // floats of a tile that meet one feature: gate, then transform
-    DEPTH = 6144 / STRIDE     // features of a piece: 24 kB of weights
+    SPAN = 6,                // vectors of either map in a tile: twice as many sums stay in registers
+    COLUMNS = SPAN * LANES,  // columns of either map in a tile
+    STRIDE = 2 * COLUMNS,    // floats of a tile that meet one feature: gate, then transform
+    DEPTH = STRIDE * 64 > 6144 ? 6144 / STRIDE : 64  // features of a piece: a bit for each, and no more than 24 kB of weights
 };
 
-// The differences of features [k, end) of a row; returns where the list ends. A NaN differs from everything.
-RLGAN_INLINE Difference* list_differences(const float* x, const float* base, int64_t k, int64_t end, Difference* list) {
-    for (int64_t i = k; i < end; i++) {
+// Lists the differences of a row from its base in a piece of at most DEPTH features; returns which differ, a bit each. A NaN
+// differs from everything.
+RLGAN_INLINE uint64_t list_differences(const float* x, const float* base, int64_t count, float*& list) {
+    uint64_t which = 0;
+    for (int64_t i = 0; i < count; i++) {
         const float common = base ? base[i] : 0.0f;
-        *list = {static_cast<int32_t>((i - k) * STRIDE), x[i] - common};
-        list += x[i] != common;
+        const bool differs = x[i] != common;
+        *list = x[i] - common;
+        list += differs;
+        which |= static_cast<uint64_t>(differs) << i;
     }
-    return list;
+    return which;
 }
 
-// sums += weights . differences, over both maps.
-RLGAN_INLINE void add_differences(const Difference* list, const Difference* end, const float* weights, Vec (&sums)[2 * SPAN]) {
+// sums += weights . differences of a piece, over both maps; returns where the differences of the next begin.
+RLGAN_INLINE const float* add_differences(uint64_t which, const float* list, const float* weights, Vec (&sums)[2 * SPAN]) {
     Vec part[1][2 * SPAN];  // a deep product is summed in pieces: see PIECE
     set_zero(part);
-    for (; list < end; list++) {
-        const float* row = weights + list->place;
+    for (; which; which &= which - 1, list++) {
+        const float* row = weights + __builtin_ctzll(which) * STRIDE;
         RLGAN_UNROLL
-        for (int i = 0; i < 2 * SPAN; i++) part[0][i] += list->value * load(row + i * LANES);
+        for (int i = 0; i < 2 * SPAN; i++) part[0][i] += *list * load(row + i * LANES);
     }
     RLGAN_UNROLL
     for (int i = 0; i < 2 * SPAN; i++) sums[i] += part[0][i];
+    return list;
 }
 
 // Kahan's sum: what rounding takes from the total is kept and added to the next term.
@@ -44,38 +49,32 @@ RLGAN_INLINE void add_exactly(Vec& total, Vec& lost, Vec term) {
     total = next;
 }
 
-// Asks for one of `parts` parts of `count` floats.
-RLGAN_INLINE void prefetch_part(const float* weights, int64_t count, int64_t part, int64_t parts) {
-    const int64_t end = count * (part + 1) / parts;
-    for (int64_t at = (count * part / parts + LINE - 1) / LINE * LINE; at < end; at += LINE)
-        __builtin_prefetch(weights + at, 0, 2);
-}
-
 // logit = output . (x + gate * (transform - x)) + offset; differences has room for count * F + 1.
-static void highway_rows(const HighwayLayer& layer, const HighwayRow* rows, int64_t count, Difference* differences) {
+static void highway_rows(const HighwayLayer& layer, const HighwayRow* rows, int64_t count, float* differences) {
     const int64_t F = layer.num_features, pieces = (F + DEPTH - 1) / DEPTH;
+    const int64_t asked = (DEPTH * STRIDE / LINE + count - 1) / count;  // lines of the next piece, asked for beside each row
     typedef Vec RowSums[2 * SPAN];
     RowSums* sums = static_cast<RowSums*>(aligned_alloc(64, sizeof(RowSums) * count));
     Vec* totals = static_cast<Vec*>(aligned_alloc(64, (sizeof(Vec) * 2 * count + 63) / 64 * 64));
-    const Difference** ends = static_cast<const Difference**>(malloc(sizeof(Difference*) * pieces * count));
-    Difference* end = differences;
+    uint64_t* which = static_cast<uint64_t*>(malloc(sizeof(uint64_t) * pieces * count));
+    float* end = differences;
     for (int64_t p = 0; p < pieces; p++)
         for (int64_t n = 0; n < count; n++) {
-            const float* base = rows[n].base < 0 ? nullptr : rows[rows[n].base].x;
-            const int64_t k = p * DEPTH;
-            ends[p * count + n] = end = list_differences(rows[n].x, base, k, F - k < DEPTH ? F : k + DEPTH, end);
+            const float* base = rows[n].base < 0 ? nullptr : rows[rows[n].base].x + p * DEPTH;
+            which[p * count + n] = list_differences(rows[n].x + p * DEPTH, base, F - p * DEPTH < DEPTH ? F - p * DEPTH : DEPTH, end);
         }
     for (int64_t n = 0; n < 2 * count; n++) totals[n] = Vec{};
     for (int64_t column = 0; column < F; column += COLUMNS) {
         const float* weights = layer.tiles + column * 2 * F;
         memset(sums, 0, sizeof(RowSums) * count);
-        const Difference* list = differences;
-        for (int64_t p = 0; p < pieces; p++, weights += DEPTH * STRIDE)
+        const float* list = differences;
+        for (int64_t p = 0; p < pieces; p++, weights += DEPTH * STRIDE) {
+            const float *next = weights + DEPTH * STRIDE, *next_end = next + DEPTH * STRIDE;
             for (int64_t n = 0; n < count; n++) {
-                prefetch_part(weights + DEPTH * STRIDE, DEPTH * STRIDE, n, count);
-                add_differences(list, ends[p * count + n], weights, sums[n]);
-                list = ends[p * count + n];
+                for (int64_t i = 0; i < asked && next < next_end; i++, next += LINE) __builtin_prefetch(next, 0, 2);
+                list = add_differences(which[p * count + n], list, weights, sums[n]);
             }
+        }
         for (int64_t n = 0; n < count; n++) {
             if (rows[n].base >= 0)
                 for (int i = 0; i < 2 * SPAN; i++) sums[n][i] += sums[rows[n].base][i];
@@ -90,7 +89,7 @@ static void highway_rows(const HighwayLayer& layer, const HighwayRow* rows, int6
     }
     for (int64_t n = 0; n < count; n++)
         if (rows[n].logit) *rows[n].logit = layer.offset + sum(totals[2 * n]);
-    free(ends);
+    free(which);
     free(totals);
     free(sums);
 }

@@ -52,8 +52,11 @@ RLGAN_INLINE float over_lanes(Vec v) {
 RLGAN_INLINE float sum(Vec v) { return over_lanes<true, LANES / 2>(v); }
 RLGAN_INLINE float largest(Vec v) { return over_lanes<false, LANES / 2>(v); }
 
-// exp to 2e-7 of its value, for -87 <= x <= 88: 2^n e^r with n = round(x / ln 2). NaN stays NaN.
-RLGAN_INLINE Vec bounded_exponential(Vec x) {
+// exp to 2e-7 of its value: 2^n e^r with n = round(x / ln 2); 0 below -87.33 and 2.4e38 above 88.37, where float32 ends.
+// NaN stays NaN.
+RLGAN_INLINE Vec exponential(Vec all) {
+    const IntVec vanishes = all < splat(-87.33f);
+    const Vec x = all > splat(88.37f) ? splat(88.37f) : all;
     const Vec magic = splat(12583039.0f);  // 1.5 * 2^23 + 127: adding it leaves n + 127 in the low bits
     const Vec shifted = x * 1.44269504f + magic;
     const Vec n = shifted - magic;
@@ -64,13 +67,27 @@ RLGAN_INLINE Vec bounded_exponential(Vec x) {
     p = p * r + 4.99991477e-1f;
     p = p * r + 9.99999702e-1f;
     p = p * r + 1.0f;
-    return p * (Vec)((IntVec)shifted << 23);
+    return vanishes ? Vec{} : p * (Vec)((IntVec)shifted << 23);
 }
 
-// The same for all x: 0 below -87.33 and 2.4e38 above 88.37, where float32 ends.
-RLGAN_INLINE Vec exponential(Vec x) {
-    const IntVec vanishes = x < splat(-87.33f);
-    return vanishes ? Vec{} : bounded_exponential(x > splat(88.37f) ? splat(88.37f) : x);
+// 2^x to 2e-7 of its value, for -126 <= x <= 127; x must be a number.
+RLGAN_INLINE Vec bounded_power_of_two(Vec x) {
+    const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: adding it leaves n = round(x) in the low bits
+    const Vec shifted = x + magic;
+    const Vec r = x - (shifted - magic);
+    Vec p = splat(0.00132646994f);  // the polynomial above at r ln 2
+    p = p * r + 0.00967153441f;
+    p = p * r + 0.0555073395f;
+    p = p * r + 0.240222409f;
+    p = p * r + 0.693147004f;
+    p = p * r + 1.0f;
+    return (Vec)((IntVec)p + ((IntVec)shifted << 23));  // n more in the exponent
+}
+
+// The same for all x up to 127: 0 below -126. NaN stays NaN.
+RLGAN_INLINE Vec power_of_two(Vec x) {
+    const IntVec vanishes = x < splat(-126.0f), is_number = x == x;
+    return vanishes ? Vec{} : is_number ? bounded_power_of_two(x) : x;
 }
 
 RLGAN_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exponential(-x)); }

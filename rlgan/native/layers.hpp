@@ -14,7 +14,7 @@ struct SoftmaxLayer {  // packed once, read by all threads
     int64_t hidden, vocab, blocks;
 };
 
-struct LogitBound {  // no logit is beyond longest * |hidden| + largest_bias; infinite where one is -inf
+struct LogitBound {  // no logit is beyond longest * |hidden| + largest_bias; infinite where one is infinite or a NaN
     float longest, largest_bias;
 };
 
@@ -53,10 +53,6 @@ struct HighwayRow {
     float* logit;     // null where only others want it
 };
 
-struct Difference {
-    int32_t place;  // of the weights, floats from the beginning of the piece
-    float value;
-};
 
 struct MaxConvolution {  // one window, for training; S sequences of which `sequences` are not filling
     int64_t window, length, embedding_size, sequences, padded;
@@ -87,7 +83,7 @@ struct Kernels {
                       int64_t end, float* new_hidden, float* new_cell);
     void (*convolution_part)(const ConvolutionPart&, float* table);
     int64_t highway_columns;
-    void (*highway_rows)(const HighwayLayer&, const HighwayRow* rows, int64_t count, Difference* differences);
+    void (*highway_rows)(const HighwayLayer&, const HighwayRow* rows, int64_t count, float* differences);
     void (*max_convolution)(const MaxConvolution&, int64_t begin, int64_t end);
     void (*max_convolution_gradient)(const MaxConvolution&, const float* rows, const float* grad_feature, int64_t begin,
                                      int64_t end, float* grad_rows, float* grad_weight, float* grad_bias);

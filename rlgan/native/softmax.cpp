@@ -16,7 +16,7 @@ struct PackedSoftmax {
     }
 };
 
-// Of the logits of a layer; a NaN is passed over: the sums meet it.
+// Of the logits of a layer; infinite where a weight is no number.
 LogitBound bound_of(const float* weight, int64_t vocab_step, int64_t hidden_step, const float* bias, int64_t vocab,
                     int64_t hidden, float scale) {
     float longest = 0, largest_bias = 0;
@@ -26,8 +26,10 @@ LogitBound bound_of(const float* weight, int64_t vocab_step, int64_t hidden_step
             const float w = weight[v * vocab_step + h * hidden_step] * scale;
             square += w * w;
         }
+        const float size = fabsf(bias[v] * scale);
+        if (square != square || size != size) return {INFINITY, INFINITY};
         if (square > longest) longest = square;
-        if (fabsf(bias[v] * scale) > largest_bias) largest_bias = fabsf(bias[v] * scale);
+        if (size > largest_bias) largest_bias = size;
     }
     return {sqrtf(longest), largest_bias};
 }
@@ -52,8 +54,9 @@ void narrow(const std::vector<float>& wide, int64_t rows, int64_t columns, float
 RLGAN_EXPORT int64_t rlgan_sample(int64_t threads, const float* hidden, const float* weight, int64_t vocab_step,
                                   int64_t hidden_step, const float* bias, const float* uniform, int64_t rows,
                                   int64_t hidden_size, int64_t vocab, int64_t draws, float scale, int64_t* token) {
-    const PackedSoftmax packed(weight, vocab_step, hidden_step, bias, vocab, hidden_size, scale);
-    const LogitBound bound = bound_of(weight, vocab_step, hidden_step, bias, vocab, hidden_size, scale);
+    const float binary_scale = scale * 1.44269504f;  // 1 / ln 2
+    const PackedSoftmax packed(weight, vocab_step, hidden_step, bias, vocab, hidden_size, binary_scale);
+    const LogitBound bound = bound_of(weight, vocab_step, hidden_step, bias, vocab, hidden_size, binary_scale);
     std::vector<int64_t> bad(threads > 0 ? threads : 1);
     in_pieces(threads, rows, 12, 192, [&](int64_t begin, int64_t end, int64_t i) {
         bad[i] += kernels().sample_rows(packed.layer, bound, hidden, begin, end, uniform, draws, token);

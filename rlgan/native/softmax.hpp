@@ -25,30 +25,37 @@ RLGAN_INLINE float block_largest(const float* logits) {
     return largest(most);
 }
 
-// Sum of exp(logit - shift) over a block; with `weighted`, also of exp(logit - shift) * logit.
+// Sum of exp(logit - shift) over a block, and of exp(logit - shift) * logit.
 RLGAN_INLINE float block_sum(const float* logits, float shift, float* weighted) {
     Vec total{}, total_logits{};
     for (int64_t j = 0; j < BLOCK; j += LANES) {
         const Vec x = load(logits + j), weight = exponential(x - shift);
         total += weight;
-        if (weighted) total_logits += weight > Vec{} ? weight * x : Vec{};
+        total_logits += weight > Vec{} ? weight * x : Vec{};
     }
-    if (weighted) *weighted = sum(total_logits);
+    *weighted = sum(total_logits);
     return sum(total);
 }
 
-// Sum of exp(logit) over a block of logits that are all bounded.
-RLGAN_INLINE float bounded_sum(const float* logits) {
+// Draws have logits to the base 2, which takes fewer steps: a weight is 2^logit. Sum of 2^(logit - shift) over a block.
+RLGAN_INLINE float binary_sum(const float* logits, float shift) {
     Vec total{};
-    for (int64_t j = 0; j < BLOCK; j += LANES) total += bounded_exponential(load(logits + j));
+    for (int64_t j = 0; j < BLOCK; j += LANES) total += power_of_two(load(logits + j) - shift);
     return sum(total);
 }
 
-// Whether no logit of the row is beyond 60, so that exp needs no shift.
+// Sum of 2^logit over a block of logits that are all bounded.
+RLGAN_INLINE float bounded_binary_sum(const float* logits) {
+    Vec total{};
+    for (int64_t j = 0; j < BLOCK; j += LANES) total += bounded_power_of_two(load(logits + j));
+    return sum(total);
+}
+
+// Whether no logit of the row is beyond 86, so that its power needs no shift. False where it or a weight is no number.
 RLGAN_INLINE bool is_bounded(const LogitBound& bound, const float* row, int64_t hidden) {
     float square = 0;
     for (int64_t k = 0; k < hidden; k++) square += row[k] * row[k];
-    return sqrtf(square) * bound.longest + bound.largest_bias < 60;
+    return sqrtf(square) * bound.longest + bound.largest_bias < 86;
 }
 
 // The sum over a block whose largest number is -inf: 0, or NaN if there is one. Not inlined: it is rare.
@@ -83,15 +90,15 @@ RLGAN_INLINE void draw_row(const SoftmaxLayer& layer, const float* row, const do
             const float* panel = layer.panels + column * layer.hidden;
             for (int64_t k = 0; column < layer.vocab && k < layer.hidden; k++, panel += PANEL)
                 low += row[k] * load(panel), high += row[k] * load(panel + LANES);
-            store(logits + j, exponential(low - shifts[block]));
-            store(logits + j + LANES, exponential(high - shifts[block]));
+            store(logits + j, power_of_two(low - shifts[block]));
+            store(logits + j + LANES, power_of_two(high - shifts[block]));
         }
         for (int64_t j = 0; j < BLOCK; j++) inside[j] = running += logits[j];
         token[i] = block * BLOCK + first_above(inside, BLOCK, rest, &rest);
     }
 }
 
-// Draws for rows [begin, end). Returns how many rows have no distribution (NaN, or all logits -inf); their token is 0.
+// Draws for rows [begin, end) from a layer whose logits are to the base 2. Returns how many rows have no distribution (NaN, or all logits -inf); their token is 0.
 static int64_t sample_rows(const SoftmaxLayer& layer, const LogitBound& bound, const float* hidden, int64_t begin,
                            int64_t end, const float* uniform, int64_t draws, int64_t* token) {
     const int64_t blocks = layer.blocks, depth = layer.hidden, full_blocks = layer.vocab / BLOCK;
@@ -115,9 +122,9 @@ static int64_t sample_rows(const SoftmaxLayer& layer, const LogitBound& bound, c
                     const float most = bounded[r] ? 0 : block_largest(row);
                     shift[r * blocks + g] = most;
                     if (bounded[r] && g < full_blocks)
-                        weight[r * blocks + g] = bounded_sum(row);
+                        weight[r * blocks + g] = bounded_binary_sum(row);
                     else
-                        weight[r * blocks + g] = most == -INFINITY ? empty_sum(row) : block_sum(row, most, nullptr);
+                        weight[r * blocks + g] = most == -INFINITY ? empty_sum(row) : binary_sum(row, most);
                 }
             }
         }
@@ -127,7 +134,7 @@ static int64_t sample_rows(const SoftmaxLayer& layer, const LogitBound& bound, c
             for (int64_t g = 1; g < blocks; g++) most = shifts[g] > most ? shifts[g] : most;
             double running = 0;
             for (int64_t g = 0; g < blocks; g++) {
-                if (weights[g] != 0) running += bounded[r] ? weights[g] : weights[g] * exp(static_cast<double>(shifts[g]) - most);
+                if (weights[g] != 0) running += bounded[r] ? weights[g] : weights[g] * exp2(static_cast<double>(shifts[g]) - most);
                 cumulative[g] = running;
             }
             int64_t* tokens = token + (first + r) * draws;

@@ -176,7 +176,7 @@ def test_a_row_is_drawn_as_if_it_were_alone(kernels: str, vocab: int) -> None:
     assert torch.equal(sample_linear(hidden_NH, weight_VH, bias_V, uniform_NK), torch.cat(alone))
 
 
-@pytest.mark.parametrize("largest", [59.9, 60.1, 200.0])
+@pytest.mark.parametrize("largest", [59.5, 59.7, 200.0])
 def test_draws_where_logits_are_as_large_as_they_may_be(kernels: str, largest: float) -> None:
     """Two tokens share nearly all of the probability, 1 to 3, at the largest logit; the rest is at the smallest."""
     weight_V1 = torch.full((300, 1), -1.0)
