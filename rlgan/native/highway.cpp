@@ -39,26 +39,6 @@ Chunks in_chunks(int64_t threads, const float* features, int64_t num_features, i
     return chunks;
 }
 
-// Gives every base the smallest of each feature of its rows: what the windows of their prefix have, but for features that
-// all of them exceed. It is finite where one of them is: what is not must stay in its row.
-void fill_bases(HighwayRow* rows, int64_t count, int64_t num_features, std::vector<float>& bases) {
-    int64_t num_bases = 0;
-    for (int64_t n = 0; n < count; n++) num_bases += rows[n].x == nullptr;
-    bases.resize(num_bases * num_features);
-    float* base = bases.data();
-    for (int64_t n = 0; n < count; n++) {
-        if (rows[n].x) continue;
-        memcpy(base, rows[n + 1].x, num_features * sizeof(float));
-        for (int64_t m = n + 2; m < count && rows[m].base == n; m++)
-            for (int64_t i = 0; i < num_features; i++) {
-                const float x = rows[m].x[i];
-                base[i] = (x < base[i] && x > -INFINITY) || base[i] - base[i] != 0 ? x : base[i];
-            }
-        rows[n].x = base;
-        base += num_features;
-    }
-}
-
 }  // namespace
 
 // The floats that packed weights of two [F, F] maps take.
@@ -108,8 +88,11 @@ RLGAN_EXPORT void rlgan_highway(int64_t threads, const float* features, int64_t 
     one_by_one(threads, static_cast<int64_t>(chunks.first.size()) - 1, [&](int64_t i, int64_t thread) {
         HighwayRow* rows = &chunks.rows[chunks.first[i]];
         const int64_t size = chunks.first[i + 1] - chunks.first[i];
-        fill_bases(rows, size, F, memories[thread].bases);
+        int64_t num_bases = 0;
+        for (int64_t n = 0; n < size; n++) num_bases += rows[n].x == nullptr;
+        memories[thread].bases.resize(num_bases * F);
         memories[thread].differences.resize(size * F + 1);
+        kernels().fill_bases(rows, size, F, memories[thread].bases.data());
         kernels().highway_rows(layer, rows, size, memories[thread].differences.data());
     });
 }

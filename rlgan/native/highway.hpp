@@ -13,6 +13,24 @@ enum : int64_t {
     DEPTH = STRIDE * 64 > 6144 ? 6144 / STRIDE : 64  // features of a piece: a bit for each, and no more than 24 kB of weights
 };
 
+// Gives every row without features, which the rows of its group follow, the smallest of each of theirs: what the windows of
+// their prefix have, but for features that all of them exceed. It is finite where one of them is: what is not must stay in
+// its row.
+static void fill_bases(HighwayRow* rows, int64_t count, int64_t num_features, float* base) {
+    for (int64_t n = 0; n < count; n++) {
+        if (rows[n].x) continue;
+        memcpy(base, rows[n + 1].x, num_features * sizeof(float));
+        for (int64_t m = n + 2; m < count && rows[m].base == n; m++)
+            for (int64_t i = 0; i < num_features; i += LANES) {
+                const Vec x = load_some(rows[m].x + i, num_features - i), least = load_some(base + i, num_features - i);
+                const IntVec is_better = ((x < least) & (x > splat(-INFINITY))) | (least - least != Vec{});
+                store_some(base + i, is_better ? x : least, num_features - i);
+            }
+        rows[n].x = base;
+        base += num_features;
+    }
+}
+
 // Lists the differences of a row from its base in a piece of at most DEPTH features; returns which differ, a bit each. A NaN
 // differs from everything.
 RLGAN_INLINE uint64_t list_differences(const float* x, const float* base, int64_t count, float*& list) {

@@ -21,6 +21,7 @@ static const Kernels kernels = {
     lstm_rows,
     convolution_part,
     COLUMNS,
+    fill_bases,
     highway_rows,
     max_convolution,
     max_convolution_gradient,

@@ -83,6 +83,7 @@ struct Kernels {
                       int64_t end, float* new_hidden, float* new_cell);
     void (*convolution_part)(const ConvolutionPart&, float* table);
     int64_t highway_columns;
+    void (*fill_bases)(HighwayRow* rows, int64_t count, int64_t num_features, float* bases);
     void (*highway_rows)(const HighwayLayer&, const HighwayRow* rows, int64_t count, float* differences);
     void (*max_convolution)(const MaxConvolution&, int64_t begin, int64_t end);
     void (*max_convolution_gradient)(const MaxConvolution&, const float* rows, const float* grad_feature, int64_t begin,
