@@ -133,7 +133,10 @@ def sgemm_peak(rows: int, inner: int, columns: int) -> float:
 
 
 def floor_gflop(setting: Setting, num_features: int) -> tuple[float, float]:
-    """GFLOP that no exact step goes without: projection and LSTM of rollouts; two highway maps of all evaluations."""
+    """GFLOP of projection and LSTM of rollouts, and of two highway maps of all evaluations, each multiplied whole.
+
+    The native core shares what completions of a prefix have in common (`differing_share`), and does fewer.
+    """
     per_token = 2 * setting.hidden_size * (setting.vocab_size + 8 * setting.hidden_size)
     return 1e-9 * setting.num_rollout_tokens * per_token, 1e-9 * setting.num_evaluations * 4 * num_features**2
 
@@ -176,8 +179,17 @@ def rlgan_seconds(work: Work, path: str) -> dict[str, float]:
     return {name: on_path(path, call) for name, call in calls.items()}
 
 
+def differing_share(work: Work) -> float:
+    """The share of features of completions beyond the smallest of the rollouts of their prefix; eight sequences."""
+    completed_PRBT = work.completed_PRBT[:, :, :8]
+    with torch.no_grad():
+        features_NF = work.discriminator.net.features(completed_PRBT.reshape(-1, work.setting.length))
+    features_PRBF = features_NF.view(*completed_PRBT.shape[:3], -1)
+    return float((features_PRBF != features_PRBF.amin(dim=1, keepdim=True)).double().mean())
+
+
 def report_exactness(work: Work) -> None:
-    """D by each way against conv2d in double precision and in single, relative; how many rows the core evaluates."""
+    """D by each way against conv2d in double precision and in single, relative; how much the core evaluates."""
     exact = Work(work.setting)
     exact.discriminator.double()
     completed_PRBT = work.completed_PRBT[:, :2]
@@ -192,7 +204,8 @@ def report_exactness(work: Work) -> None:
     table(["largest relative difference of D", "to naive, float64", "to naive, float32"], rows)
     rows_NT = torch.cat([work.completed_PRBT.reshape(-1, work.setting.length), work.tokens_BT])
     distinct = len(distinct_rows(rows_NT)[0])
-    print(f"rows that differ, each evaluated once: {distinct:,} of {len(rows_NT):,}\n")
+    print(f"rows that differ, each evaluated once: {distinct:,} of {len(rows_NT):,}")
+    print(f"features of a completion that its prefix does not share: {differing_share(work):.1%}\n")
 
 
 def step_section(repeats: int) -> None:
@@ -240,7 +253,12 @@ def report_floor(work: Work, threads: int, peaks: list[float], steps: list[float
         f"torch's sgemm peak {highest:.1f} GFLOP/s; {rollouts:.1f} + {highways:.1f} GFLOP make a floor of "
         f"{gflop / highest:.2f} s; floor / step = {share(highest, statistics.median(steps)):.0f}% ({threads} "
         f"thread{'s' * (threads > 1)}), of the fastest step ({min(steps):.2f} s) {share(highest, min(steps)):.0f}%; "
-        f"by the peak of the same repeat {statistics.median(shares):.0f}% ({shares[0]:.0f}% to {shares[-1]:.0f}%)\n"
+        f"by the peak of the same repeat {statistics.median(shares):.0f}% ({shares[0]:.0f}% to {shares[-1]:.0f}%)"
+    )
+    done = rollouts + highways * (differing_share(work) + 1 / work.setting.num_rollouts)
+    print(
+        f"the core does about {done:.0f} of these {gflop:.0f} GFLOP: by them alone it is at "
+        f"{share(highest, statistics.median(steps)) * done / gflop:.0f}%\n"
     )
 
 

@@ -1,6 +1,7 @@
 """The discriminator net of SeqGAN: a text CNN with a highway layer (arXiv:1609.05473, section 3.2 and Table 5)."""
 
-# B sequences, T positions, E embedding, F all filters, P = T-1 prefixes, R rollouts, N rows
+# B sequences, T positions, E embedding, F all filters, P = T-1 prefixes, R rollouts, N rows,
+# K rows that differ, M = P R + 1
 
 from collections.abc import Iterable
 from typing import Literal
@@ -16,6 +17,7 @@ from rlgan.native import text_cnn_training as native_training
 from rlgan.types import TokenSpace
 
 _FEATURES_AT_ONCE = 17 * 2**20  # floats: 71 MB
+_CONVOLVED_AT_ONCE = 2**19  # features of a chunk without the native core, which holds them for all positions
 
 PAPER_WINDOWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 PAPER_FILTERS = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
@@ -129,7 +131,9 @@ class TextCNN(nn.Module):
 
     @torch.no_grad()
     def completion_logits(self, tokens_BT: Tensor, completed_PRBT: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits of all completions and of the sequences themselves; equal rows are evaluated once.
+        """The logits of all completions and of the sequences themselves; equal rows of a sequence are evaluated once.
+
+        A logit depends on its sequence and the completions of that alone, bit for bit with the native core.
 
         Args:
             tokens_BT: [B, T] int64 ids.
@@ -154,19 +158,20 @@ class TextCNN(nn.Module):
     def _part_logits(
         self, tokens_BT: Tensor, completed_PRBT: Tensor, highway: native_text_cnn.HighwayOutput | None
     ) -> Tensor:
-        """[P * R + 1, B] logits of completions and, last, of their sequences; no features outlive the call."""
+        """[M, B] logits of completions and, last, of their sequences; no features outlive the call."""
         _, num_rollouts, batch, length = completed_PRBT.shape
         rows_NT = torch.cat([completed_PRBT.reshape(-1, length), tokens_BT])
-        kept_K, place_N = distinct_rows(rows_NT)
+        sequence_N1 = torch.arange(batch, device=rows_NT.device).repeat(len(rows_NT) // batch)[:, None]
+        kept_K, place_N = distinct_rows(torch.cat([rows_NT, sequence_N1], dim=1))
         if self._is_native:
             features_NF = self._native_features(tokens_BT, completed_PRBT)
-            if highway is None:
-                logit_K = self._logits(features_NF[kept_K])
+            prefix_K = kept_K // (num_rollouts * batch) * batch + kept_K % batch
+            if highway is not None:
+                logit_K = highway.logits(features_NF, kept_K, prefix_K)
             else:
-                prefix_K = kept_K // (num_rollouts * batch) * batch + kept_K % batch
-                logit_K = highway.logits(features_NF, (kept_K, prefix_K))
+                logit_K = self._logits(features_NF if len(kept_K) == len(rows_NT) else features_NF[kept_K])
         else:
-            chunks = rows_NT[kept_K].split(max(1, _FEATURES_AT_ONCE // (32 * self.output.in_features)))
+            chunks = rows_NT[kept_K].split(max(1, _CONVOLVED_AT_ONCE // self.output.in_features))
             logit_K = torch.cat([self(chunk) for chunk in chunks])
         return logit_K[place_N].view(-1, batch)
 

@@ -3,7 +3,9 @@
 
 namespace {
 
-enum : int64_t { MOST = 256 };  // rows of a chunk: 1.8 MB of differences, at most, at the paper's 1,720 features
+// Rows of a chunk: 1.8 MB of differences at most, at the paper's 1,720 features; and so many that the weights, which every
+// chunk reads, are worth it.
+enum : int64_t { MOST = 256, LEAST = 32 };
 
 // Rows in the order in which they are worked off, and where chunks of at most MOST of them begin. The rows of a group
 // follow their base.
@@ -12,7 +14,7 @@ struct Chunks {
     std::vector<int64_t> first;
 };
 
-// Rows row[i] (all, in their order, where it is null); those of equal group[i] adjoin.
+// Rows row[i]; those of equal group[i] adjoin.
 Chunks in_chunks(int64_t threads, const float* features, int64_t num_features, int64_t count, const int64_t* row,
                  const int64_t* group, float* logit) {
     std::vector<int64_t> begins;  // of groups, of which none is too large for a chunk
@@ -24,7 +26,8 @@ Chunks in_chunks(int64_t threads, const float* features, int64_t num_features, i
     }
     begins.push_back(count);
     Chunks chunks;
-    const int64_t num_chunks = rounded_up((num_rows + MOST - 1) / MOST, threads);  // as many for one thread as for another
+    int64_t num_chunks = rounded_up((num_rows + MOST - 1) / MOST, threads);  // about as many for one thread as for another
+    if (num_chunks > (num_rows + LEAST - 1) / LEAST) num_chunks = (num_rows + LEAST - 1) / LEAST;
     for (size_t g = 0; g + 1 < begins.size(); g++) {
         const int64_t size = begins[g + 1] - begins[g], here = static_cast<int64_t>(chunks.rows.size());
         const int64_t filled = chunks.first.empty() ? MOST : here - chunks.first.back();
@@ -33,27 +36,42 @@ Chunks in_chunks(int64_t threads, const float* features, int64_t num_features, i
         const int64_t base = has_base ? here - chunks.first.back() : -1;
         if (has_base) chunks.rows.push_back({nullptr, -1, nullptr});
         for (int64_t i = begins[g]; i < begins[g + 1]; i++)
-            chunks.rows.push_back({features + (row ? row[i] : i) * num_features, base, logit + i});
+            chunks.rows.push_back({features + row[i] * num_features, base, logit + i});
     }
     chunks.first.push_back(static_cast<int64_t>(chunks.rows.size()));
     return chunks;
 }
 
-}  // namespace
-
-// The floats that packed weights of two [F, F] maps take.
-RLGAN_EXPORT int64_t rlgan_highway_size(int64_t num_features) {
-    return 2 * rounded_up(num_features, kernels().highway_columns) * num_features;
+bool all_finite(const float* x, int64_t count) {
+    int32_t most = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, x + i, sizeof(bits));
+        bits &= 0x7fffffff;
+        most = bits > most ? bits : most;
+    }
+    return most < 0x7f800000;
 }
 
-// Packs two [F, F] maps into tiles [F / columns][F][gate or transform][columns], filled with zeros. No state is kept between
-// calls: whoever scores several batches keeps the tiles.
-RLGAN_EXPORT void rlgan_pack_highway(int64_t threads, int64_t num_features, const float* gate, const float* transform,
-                                     float* tiles) {
-    const int64_t F = num_features, columns = kernels().highway_columns;
-    one_by_one(threads, (F + columns - 1) / columns, [&](int64_t i, int64_t) {
+}  // namespace
+
+// The floats of a packed layer: tiles [F / columns][F][gate or transform][columns], then both biases and the output, each
+// [F'], F' = F rounded up to whole tiles; all filled with zeros.
+RLGAN_EXPORT int64_t rlgan_highway_size(int64_t num_features) {
+    return rounded_up(num_features, kernels().highway_columns) * (2 * num_features + 3);
+}
+
+// Packs two [F, F] maps with their biases [F], and the output [F], for the instruction set in use. No state is kept between
+// calls: whoever scores several batches keeps what was packed. Features that are zero are not multiplied, so that a weight
+// which is not finite could go unseen: its column gets a bias of NaN.
+RLGAN_EXPORT void rlgan_pack_highway(int64_t threads, int64_t num_features, const float* gate, const float* gate_bias,
+                                     const float* transform, const float* transform_bias, const float* output,
+                                     float* packed) {
+    const int64_t F = num_features, columns = kernels().highway_columns, width = rounded_up(F, columns);
+    float* biases = packed + 2 * width * F;
+    one_by_one(threads, width / columns, [&](int64_t i, int64_t) {
         const int64_t column = i * columns, here = F - column < columns ? F - column : columns;
-        float* tile = tiles + column * 2 * F;
+        float* tile = packed + column * 2 * F;
         if (here < columns) memset(tile, 0, 2 * columns * F * sizeof(float));
         for (int64_t first = 0; first < F; first += 64) {  // what is written by turns stays in the first cache
             const int64_t end = F - first < 64 ? F : first + 64;
@@ -63,22 +81,25 @@ RLGAN_EXPORT void rlgan_pack_highway(int64_t threads, int64_t num_features, cons
                 for (int64_t k = first; k < end; k++) tile[k * 2 * columns + columns + j] = transform_row[k];
             }
         }
+        for (int64_t j = 0; j < columns; j++) {
+            const int64_t at = column + j;
+            biases[at] = j >= here ? 0 : all_finite(gate + at * F, F) ? gate_bias[at] : NAN;
+            biases[width + at] = j >= here ? 0 : all_finite(transform + at * F, F) ? transform_bias[at] : NAN;
+            biases[2 * width + at] = j >= here ? 0 : output[at];
+        }
     });
 }
 
-// features [N, F] through a highway layer and a linear output -> logit [count] of rows row[count], or of the first `count`
-// where row is null. Rows whose group is equal adjoin; where group is null, all are of another.
+// features [N, F] through a packed highway layer and a linear output -> logit [count] of rows row[count]. Rows whose
+// group is equal adjoin; where group is null, all are of another.
 RLGAN_EXPORT void rlgan_highway(int64_t threads, const float* features, int64_t num_features, int64_t count,
-                                const int64_t* row, const int64_t* group, const float* tiles, const float* gate_bias,
-                                const float* transform_bias, const float* output, float offset, float* logit) {
+                                const int64_t* row, const int64_t* group, const float* packed, float offset,
+                                float* logit) {
     if (count < 1) return;
     if (threads < 1) threads = 1;
     const int64_t F = num_features, width = rounded_up(F, kernels().highway_columns);
-    std::vector<float> padded(3 * width);
-    memcpy(&padded[0], gate_bias, F * sizeof(float));
-    memcpy(&padded[width], transform_bias, F * sizeof(float));
-    memcpy(&padded[2 * width], output, F * sizeof(float));
-    const HighwayLayer layer = {F, tiles, &padded[0], &padded[width], &padded[2 * width], offset};
+    const float* biases = packed + 2 * width * F;
+    const HighwayLayer layer = {F, packed, biases, biases + width, biases + 2 * width, offset};
     Chunks chunks = in_chunks(threads, features, F, count, row, group, logit);
     struct Memory {
         std::vector<float> bases;
@@ -91,7 +112,7 @@ RLGAN_EXPORT void rlgan_highway(int64_t threads, const float* features, int64_t 
         int64_t num_bases = 0;
         for (int64_t n = 0; n < size; n++) num_bases += rows[n].x == nullptr;
         memories[thread].bases.resize(num_bases * F);
-        memories[thread].differences.resize(size * F + 1);
+        memories[thread].differences.resize(size * F);
         kernels().fill_bases(rows, size, F, memories[thread].bases.data());
         kernels().highway_rows(layer, rows, size, memories[thread].differences.data());
     });

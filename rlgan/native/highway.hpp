@@ -10,8 +10,13 @@ enum : int64_t {
     SPAN = 6,                // vectors of either map in a tile: twice as many sums stay in registers
     COLUMNS = SPAN * LANES,  // columns of either map in a tile
     STRIDE = 2 * COLUMNS,    // floats of a tile that meet one feature: gate, then transform
-    DEPTH = STRIDE * 64 > 6144 ? 6144 / STRIDE : 64  // features of a piece: a bit for each, and no more than 24 kB of weights
+    DEPTH = STRIDE * 64 > 6144 ? 6144 / STRIDE : 64  // features of a piece: a bit each, and no more than 24 kB of weights
 };
+
+// Features of piece p of F.
+RLGAN_INLINE int64_t depth_of(int64_t num_features, int64_t p) {
+    return num_features - p * DEPTH < DEPTH ? num_features - p * DEPTH : DEPTH;
+}
 
 // Gives every row without features, which the rows of its group follow, the smallest of each of theirs: what the windows of
 // their prefix have, but for features that all of them exceed. It is finite where one of them is: what is not must stay in
@@ -47,7 +52,7 @@ RLGAN_INLINE uint64_t list_differences(const float* x, const float* base, int64_
 
 // sums += weights . differences of a piece, over both maps; returns where the differences of the next begin.
 RLGAN_INLINE const float* add_differences(uint64_t which, const float* list, const float* weights, Vec (&sums)[2 * SPAN]) {
-    Vec part[1][2 * SPAN];  // a deep product is summed in pieces: see PIECE
+    Vec part[1][2 * SPAN];  // summed by pieces: the rounding error grows with a piece, not with F
     set_zero(part);
     for (; which; which &= which - 1, list++) {
         const float* row = weights + __builtin_ctzll(which) * STRIDE;
@@ -67,7 +72,7 @@ RLGAN_INLINE void add_exactly(Vec& total, Vec& lost, Vec term) {
     total = next;
 }
 
-// logit = output . (x + gate * (transform - x)) + offset; differences has room for count * F + 1.
+// logit = output . (x + gate * (transform - x)) + offset; differences has room for count * F.
 static void highway_rows(const HighwayLayer& layer, const HighwayRow* rows, int64_t count, float* differences) {
     const int64_t F = layer.num_features, pieces = (F + DEPTH - 1) / DEPTH;
     const int64_t asked = (DEPTH * STRIDE / LINE + count - 1) / count;  // lines of the next piece, asked for beside each row
@@ -79,7 +84,7 @@ static void highway_rows(const HighwayLayer& layer, const HighwayRow* rows, int6
     for (int64_t p = 0; p < pieces; p++)
         for (int64_t n = 0; n < count; n++) {
             const float* base = rows[n].base < 0 ? nullptr : rows[rows[n].base].x + p * DEPTH;
-            which[p * count + n] = list_differences(rows[n].x + p * DEPTH, base, F - p * DEPTH < DEPTH ? F - p * DEPTH : DEPTH, end);
+            which[p * count + n] = list_differences(rows[n].x + p * DEPTH, base, depth_of(F, p), end);
         }
     for (int64_t n = 0; n < 2 * count; n++) totals[n] = Vec{};
     for (int64_t column = 0; column < F; column += COLUMNS) {
@@ -87,7 +92,7 @@ static void highway_rows(const HighwayLayer& layer, const HighwayRow* rows, int6
         memset(sums, 0, sizeof(RowSums) * count);
         const float* list = differences;
         for (int64_t p = 0; p < pieces; p++, weights += DEPTH * STRIDE) {
-            const float *next = weights + DEPTH * STRIDE, *next_end = next + DEPTH * STRIDE;
+            const float *next = weights + depth_of(F, p) * STRIDE, *next_end = next + DEPTH * STRIDE;
             for (int64_t n = 0; n < count; n++) {
                 for (int64_t i = 0; i < asked && next < next_end; i++, next += LINE) __builtin_prefetch(next, 0, 2);
                 list = add_differences(which[p * count + n], list, weights, sums[n]);
@@ -96,7 +101,8 @@ static void highway_rows(const HighwayLayer& layer, const HighwayRow* rows, int6
         for (int64_t n = 0; n < count; n++) {
             if (rows[n].base >= 0)
                 for (int i = 0; i < 2 * SPAN; i++) sums[n][i] += sums[rows[n].base][i];
-            for (int i = 0; i < SPAN && rows[n].logit; i++) {
+            if (!rows[n].logit) continue;
+            for (int i = 0; i < SPAN; i++) {
                 const int64_t at = column + i * LANES;
                 const Vec gate = sigmoid(sums[n][i] + load(layer.gate_bias + at));
                 const Vec transform = relu(sums[n][SPAN + i] + load(layer.transform_bias + at));

@@ -124,28 +124,16 @@ struct Packed {  // a[k][ROWS]
     constexpr int64_t depth() const { return ROWS; }
 };
 
-// A deep product is summed in pieces: the rounding error grows with a piece, not with the depth.
-enum : int64_t { PIECE = 128 };
-
-// acc[r] += the piece of the sum above that begins at k.
-template <typename Steps>
-RLGAN_INLINE void add_piece(const float* a, Steps steps, const float* b, int64_t b_step, int64_t k, int64_t depth, Vec (&acc)[ROWS][2]) {
-    Vec part[ROWS][2];
-    set_zero(part);
-    tile(a + k * steps.depth(), steps, b + k * b_step, b_step, depth - k < PIECE ? depth - k : PIECE, part);
-    RLGAN_UNROLL
-    for (int r = 0; r < ROWS; r++) acc[r][0] += part[r][0], acc[r][1] += part[r][1];
-}
-
 // Rows first..first+ROWS-1 of a row-major matrix as [depth][ROWS]; rows from `end` on become zero.
 static void pack_rows(const float* a, int64_t a_step, int64_t first, int64_t end, int64_t depth, float* packed) {
-    for (int64_t piece = 0; piece < depth; piece += PIECE) {  // what is written by turns stays in the first cache
-        const int64_t stop = depth - piece < PIECE ? depth : piece + PIECE;
+    const int64_t piece = 128;
+    for (int64_t begin = 0; begin < depth; begin += piece) {  // what is written by turns stays in the first cache
+        const int64_t stop = depth - begin < piece ? depth : begin + piece;
         for (int64_t r = 0; r < ROWS; r++) {
             if (first + r < end)
-                for (int64_t k = piece; k < stop; k++) packed[k * ROWS + r] = a[(first + r) * a_step + k];
+                for (int64_t k = begin; k < stop; k++) packed[k * ROWS + r] = a[(first + r) * a_step + k];
             else
-                for (int64_t k = piece; k < stop; k++) packed[k * ROWS + r] = 0;
+                for (int64_t k = begin; k < stop; k++) packed[k * ROWS + r] = 0;
         }
     }
 }

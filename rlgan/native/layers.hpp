@@ -40,19 +40,18 @@ struct ConvolutionPart {  // at most LINE filters of one window
     float* features;  // [P * R * B + B, F]
 };
 
-struct HighwayLayer {
-    int64_t num_features;  // F; all below are filled with zeros up to a multiple of a tile's columns
+struct HighwayLayer {    // all is filled with zeros up to a multiple of a tile's columns
+    int64_t num_features;  // F
     const float* tiles;    // [F / columns][F][gate or transform][columns], at a multiple of 64 bytes
     const float *gate_bias, *transform_bias, *output;
     float offset;
 };
 
 struct HighwayRow {
-    const float* x;   // [F]
-    int64_t base;     // the row before it that has what both maps have in common, or -1
-    float* logit;     // null where only others want it
+    const float* x;  // [F]; null for a base that is still to be filled
+    int64_t base;    // place in its chunk of an earlier row that has what they have in common, or -1
+    float* logit;    // null where only others need the row
 };
-
 
 struct MaxConvolution {  // one window, for training; S sequences of which `sequences` are not filling
     int64_t window, length, embedding_size, sequences, padded;
@@ -69,7 +68,7 @@ struct HighwayTraining {
 
 struct Kernels {
     const char* name;
-    int64_t panel, lanes, rows, width, height;  // of a packed panel, a vector, a tile, and a wide tile
+    int64_t panel, rows, width, height, highway_columns;  // of a packed panel, a tile, a wide tile, and a tile of the highway
     void (*pack_rows)(const float* a, int64_t a_step, int64_t first, int64_t end, int64_t depth, float* packed);
     void (*pack_panels)(const float* wt, int64_t column_step, int64_t depth_step, int64_t columns, int64_t depth,
                         float scale, float* packed);
@@ -82,7 +81,6 @@ struct Kernels {
     void (*lstm_rows)(const LstmLayer&, const int64_t* token, const float* hidden, const float* cell, int64_t begin,
                       int64_t end, float* new_hidden, float* new_cell);
     void (*convolution_part)(const ConvolutionPart&, float* table);
-    int64_t highway_columns;
     void (*fill_bases)(HighwayRow* rows, int64_t count, int64_t num_features, float* bases);
     void (*highway_rows)(const HighwayLayer&, const HighwayRow* rows, int64_t count, float* differences);
     void (*max_convolution)(const MaxConvolution&, int64_t begin, int64_t end);

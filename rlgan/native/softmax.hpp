@@ -134,7 +134,8 @@ static int64_t sample_rows(const SoftmaxLayer& layer, const LogitBound& bound, c
             for (int64_t g = 1; g < blocks; g++) most = shifts[g] > most ? shifts[g] : most;
             double running = 0;
             for (int64_t g = 0; g < blocks; g++) {
-                if (weights[g] != 0) running += bounded[r] ? weights[g] : weights[g] * exp2(static_cast<double>(shifts[g]) - most);
+                const double scale = bounded[r] ? 1.0 : exp2(static_cast<double>(shifts[g]) - most);
+                if (weights[g] != 0) running += weights[g] * scale;
                 cumulative[g] = running;
             }
             int64_t* tokens = token + (first + r) * draws;

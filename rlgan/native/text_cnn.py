@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rlgan.native.arguments import checked, checked_ids, checked_windows
-from rlgan.native.library import native_library
+from rlgan.native.library import instruction_set, native_library
 
 
 def pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
@@ -80,6 +80,9 @@ class HighwayOutput:
         gate: weight [F, F] and bias [F] before the sigmoid.
         transform: weight [F, F] and bias [F] before the ReLU.
         output: weight of F numbers, and bias.
+
+    Raises:
+        ValueError: if the sizes do not agree, or there is no feature.
     """
 
     def __init__(
@@ -88,51 +91,59 @@ class HighwayOutput:
         library = native_library()
         assert library is not None
         width = len(gate[1])
+        if width < 1:
+            raise ValueError("a highway layer needs at least one feature; got none.")
         for name, (weight_FF, bias_F) in (("gate", gate), ("transform", transform)):
             checked(f"weight of the {name}", weight_FF, width, width)
             checked(f"bias of the {name}", bias_F, width)
         output_F = checked("weight of the output", output[0].flatten(), width)
-        self._num_features, self._offset = width, output[1]
-        self._vectors = [t.contiguous() for t in (gate[1], transform[1], output_F)]
-        self._tiles = torch.empty(library.rlgan_highway_size(width))  # torch's memory begins at a cache line
-        maps = [gate[0].contiguous(), transform[0].contiguous()]
-        pointers = [t.data_ptr() for t in (*maps, self._tiles)]
-        library.rlgan_pack_highway(torch.get_num_threads(), width, *pointers)
+        self._num_features, self._offset, self._instruction_set = width, output[1], instruction_set()
+        self._packed = torch.empty(library.rlgan_highway_size(width))  # torch's memory begins at a cache line
+        given = [t.contiguous() for t in (*gate, *transform, output_F)]
+        addresses = [t.data_ptr() for t in (*given, self._packed)]
+        library.rlgan_pack_highway(torch.get_num_threads(), width, *addresses)
 
-    def logits(self, features_NF: Tensor, rows: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def logits(self, features_NF: Tensor, row_K: Tensor | None = None, group_K: Tensor | None = None) -> Tensor:
         """The logits of rows of features.
 
         Args:
             features_NF: [N, F] float.
-            rows: [K] int64 rows in [0, N), and [K] int64 groups: rows of one group are multiplied as their differences
-                from what they have in common. None stands for all rows, which have nothing in common.
+            row_K: [K] int64 rows in [0, N); None stands for all.
+            group_K: [K] int64, the group of each row: rows of one group are multiplied as their differences from what
+                they have in common, which saves more the more that is. None: they have nothing in common.
 
         Returns:
             [K] float, of the rows in their order.
 
         Raises:
             IndexError: if a row is outside [0, N).
+            RuntimeError: if another instruction set is in use than the one the weights were packed for.
         """
+        if instruction_set() != self._instruction_set:
+            raise RuntimeError(
+                f"the weights were packed for {self._instruction_set}, and {instruction_set()} is in use now; do not "
+                "change RLGAN_NATIVE between packing and use."
+            )
         count = len(features_NF)
         features_NF = checked("features_NF", features_NF, count, self._num_features).contiguous()
-        if rows is None:
-            return self._in_order(features_NF, count, None, None)
-        row_K, group_K = (checked_ids("rows", t, len(rows[0])) for t in rows)
+        row_K = torch.arange(count) if row_K is None else checked_ids("row_K", row_K, len(row_K))
         if len(row_K) and not 0 <= int(row_K.min()) <= int(row_K.max()) < count:
             raise IndexError(f"rows must be in [0, {count}); got {int(row_K.min())} to {int(row_K.max())}.")
-        order_K = group_K.argsort(stable=True)
+        if group_K is None:
+            return self._in_order(features_NF, row_K, None)
+        order_K = row_K.argsort(stable=True)
+        order_K = order_K[checked_ids("group_K", group_K, len(row_K))[order_K].argsort(stable=True)]
         logit_K = torch.empty(len(row_K))
-        logit_K[order_K] = self._in_order(features_NF, len(row_K), row_K[order_K], group_K[order_K])
+        logit_K[order_K] = self._in_order(features_NF, row_K[order_K], group_K.to(torch.int64)[order_K])
         return logit_K
 
-    def _in_order(self, features_NF: Tensor, count: int, row_K: Tensor | None, group_K: Tensor | None) -> Tensor:
+    def _in_order(self, features_NF: Tensor, row_K: Tensor, group_K: Tensor | None) -> Tensor:
         """[K] logits of rows of which those of one group adjoin."""
         library = native_library()
         assert library is not None
-        logit_K = torch.empty(count)
+        logit_K = torch.empty(len(row_K))
         library.rlgan_highway(
-            torch.get_num_threads(), features_NF.data_ptr(), self._num_features, count,
-            *(None if t is None else t.data_ptr() for t in (row_K, group_K)), self._tiles.data_ptr(),
-            *(t.data_ptr() for t in self._vectors), self._offset, logit_K.data_ptr(),
+            torch.get_num_threads(), features_NF.data_ptr(), self._num_features, len(row_K), row_K.data_ptr(),
+            None if group_K is None else group_K.data_ptr(), self._packed.data_ptr(), self._offset, logit_K.data_ptr(),
         )  # fmt: skip
         return logit_K

@@ -33,6 +33,17 @@ def unpacked_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "content"
 
 
+def test_the_core_is_built_of_all_its_files() -> None:
+    """What is missing here is missing in a source distribution, which then silently has no core."""
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads pyproject.toml")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (core,) = settings["tool"]["setuptools"]["ext-modules"]
+    for key, suffix in (("sources", "cpp"), ("depends", "hpp")):
+        assert sorted(core[key]) == sorted(
+            str(path.relative_to(ROOT)) for path in (ROOT / "rlgan/native").glob(f"*.{suffix}")
+        )
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_every_module_once(unpacked_wheel: Path) -> None:
     wanted = {

@@ -84,8 +84,12 @@ WRONG_CALLS: dict[str, tuple[str, Callable[[], object]]] = {
     ),
     "a short output": ("weight of the output", lambda: text_cnn.HighwayOutput(*MAPS[:2], (floats(1, 13), 0.0))),
     "fewer groups than rows": (
-        "rows",
-        lambda: text_cnn.HighwayOutput(*MAPS).logits(floats(3, 14), (ids(3), ids(2))),
+        "group_K",
+        lambda: text_cnn.HighwayOutput(*MAPS).logits(floats(3, 14), ids(3), ids(2)),
+    ),
+    "no feature": (
+        "at least one feature",
+        lambda: text_cnn.HighwayOutput((floats(0, 0), floats(0)), (floats(0, 0), floats(0)), (floats(1, 0), 0.0)),
     ),
     "a trained window longer than the text": (
         "window 1",

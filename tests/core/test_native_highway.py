@@ -33,8 +33,11 @@ class Layers:
         self.maps = [(weight_FF, torch.rand(width, generator=random) - 0.5) for weight_FF in weight_2FF]
         self.output_F = torch.randn(width, generator=random)
 
-    def native(self, features_NF: Tensor, *rows: Tensor) -> Tensor:
-        return text_cnn.HighwayOutput(*self.maps, (self.output_F, 0.25)).logits(features_NF, rows or None)
+    def native(self, features_NF: Tensor, *rows_and_groups: Tensor) -> Tensor:
+        return self.packed().logits(features_NF, *rows_and_groups)
+
+    def packed(self) -> text_cnn.HighwayOutput:
+        return text_cnn.HighwayOutput(*self.maps, (self.output_F, 0.25))
 
     def exact(self, features_NF: Tensor) -> Tensor:
         x_NF = features_NF.double()
@@ -63,6 +66,15 @@ def test_rows_of_groups(width: int, share: float) -> None:
     assert torch.allclose(layers.native(features_NF).double(), layers.exact(features_NF), rtol=1e-5, atol=1e-5)
 
 
+def test_groups_are_used() -> None:
+    """Seen by rounding: rows that are multiplied as differences from a base have other last bits."""
+    layers, (features_NF, group_N) = Layers(200), groups_of_rows(200, 0.3)
+    in_groups_N = layers.native(features_NF, torch.arange(len(group_N)), group_N)
+    differs_N = in_groups_N != layers.native(features_NF)
+    has_group_N = group_N.bincount()[group_N] > 1
+    assert float(differs_N[has_group_N].float().mean()) > 0.3 and not bool(differs_N[~has_group_N].any())
+
+
 def test_no_rows() -> None:
     none = torch.zeros(0, dtype=torch.int64)
     assert Layers(5).native(torch.zeros(3, 5), none, none).shape == Layers(5).native(torch.zeros(0, 5)).shape == (0,)
@@ -71,7 +83,7 @@ def test_no_rows() -> None:
 def test_any_number_of_threads_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     layers, (features_NF, group_N) = Layers(70), groups_of_rows(70, 0.5)
     results = []
-    for threads in (1, 2, 3, 7):
+    for threads in (1, 2, 3, 7, 64):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         results.append(layers.native(features_NF, torch.arange(len(group_N)), group_N))
     assert all(torch.equal(results[0], other) for other in results[1:])
@@ -105,23 +117,71 @@ def test_a_row_that_is_not_there_is_refused() -> None:
             Layers(5).native(torch.zeros(3, 5), torch.tensor([0, row]), torch.zeros(2, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("pooling", ["max", "mean"])
-@pytest.mark.parametrize("highway", [True, False])
-def test_completions_that_are_equal_are_evaluated_once(
-    pooling: str, highway: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some within a prefix, some of other prefixes and sequences: all get the logit of their own tokens."""
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("map_number", [0, 1])
+def test_a_weight_that_is_not_finite_is_seen_beside_a_feature_of_zero(bad: float, map_number: int) -> None:
+    layers, (features_NF, group_N) = Layers(70), groups_of_rows(70, 0.3)
+    features_NF[:, 69] = 0.0
+    layers.maps[map_number][0][3, 69] = bad
+    assert bool(layers.native(features_NF, torch.arange(len(group_N)), group_N).isnan().all())
+
+
+def test_weights_packed_for_another_instruction_set_are_refused(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = Layers(70).packed()
+    for other in ("0", "portable" if kernels != "portable" else "0"):
+        monkeypatch.setenv("RLGAN_NATIVE", other)
+        with pytest.raises(RuntimeError, match=f"packed for {kernels}, and (None|portable) is in use"):
+            packed.logits(torch.zeros(3, 70))
+
+
+def repetitive_completions(batch: int = 8, rollouts: int = 16) -> tuple[Tensor, Tensor]:
+    """[B, 6] ids of three, two sequences alike, and [5, R, B, 6] completions, of which many are equal."""
     random = torch.Generator().manual_seed(0)
-    config = TextCNNConfig(embedding_size=7, windows=(1, 2, 5), filters=(6, 19, 13), pooling=pooling, highway=highway)
-    net = TextCNN(TokenSpace(3, 6), config, random).eval()
-    tokens_BT = torch.randint(3, (8, 6), generator=random)
+    tokens_BT = torch.randint(3, (batch, 6), generator=random)
     tokens_BT[4] = tokens_BT[1]
-    completed_PRBT = torch.randint(3, (5, 16, 8, 6), generator=random)
+    completed_PRBT = torch.randint(3, (5, rollouts, batch, 6), generator=random)
     for p in range(5):
         completed_PRBT[p, :, :, : p + 1] = tokens_BT[:, : p + 1]
+    return tokens_BT, completed_PRBT
+
+
+def small_net(**changes: object) -> TextCNN:
+    config = TextCNNConfig(embedding_size=7, windows=(1, 2, 5), filters=(6, 19, 13), **changes)  # type: ignore[arg-type]
+    return TextCNN(TokenSpace(3, 6), config, torch.Generator().manual_seed(0)).eval()
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+@pytest.mark.parametrize("highway", [True, False])
+def test_equal_completions_of_a_sequence_are_evaluated_once(
+    pooling: str, highway: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All get the logit of their own tokens."""
+    net, (tokens_BT, completed_PRBT) = small_net(pooling=pooling, highway=highway), repetitive_completions()
+    rows, real = [], text_cnn.HighwayOutput.logits
+
+    def logits(self: text_cnn.HighwayOutput, features_NF: Tensor, row_K: Tensor, group_K: Tensor) -> Tensor:
+        rows.extend(zip(row_K.tolist(), group_K.tolist(), strict=True))
+        return real(self, features_NF, row_K, group_K)
+
+    monkeypatch.setattr(text_cnn.HighwayOutput, "logits", logits)
     logit_PRB, logit_B = net.completion_logits(tokens_BT, completed_PRBT)
+    if highway:
+        of_sequence = [{tuple(one) for one in [*completed_PRBT[:, :, b].flatten(0, 1).tolist()]} for b in range(8)]
+        assert len(rows) == sum(len(texts | {tuple(tokens_BT[b].tolist())}) for b, texts in enumerate(of_sequence))
+        places = {row: (row // 128, row % 8) for row, _ in rows}  # prefix and sequence
+        assert len({group for _, group in rows}) == len({(group, places[row]) for row, group in rows})
     monkeypatch.setenv("RLGAN_NATIVE", "0")
     exact = net.double()
     assert torch.allclose(logit_B.double(), exact(tokens_BT), rtol=1e-5, atol=1e-5)
     expected_N = exact(completed_PRBT.reshape(-1, 6))
     assert torch.allclose(logit_PRB.double().flatten(), expected_N, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rollouts", [16, 300])
+def test_a_logit_does_not_depend_on_the_other_sequences(rollouts: int) -> None:
+    """Bit for bit: a batch may be split into shards and parts in any way."""
+    net, (tokens_BT, completed_PRBT) = small_net(), repetitive_completions(rollouts=rollouts)
+    logit_PRB, logit_B = net.completion_logits(tokens_BT, completed_PRBT)
+    alone = [net.completion_logits(tokens_BT[b : b + 1], completed_PRBT[:, :, b : b + 1]) for b in range(8)]
+    assert torch.equal(logit_PRB, torch.cat([of_completions for of_completions, _ in alone], dim=2))
+    assert torch.equal(logit_B, torch.cat([of_sequence for _, of_sequence in alone]))
