@@ -165,9 +165,9 @@ class TextCNN(nn.Module):
         kept_K, place_N = distinct_rows(torch.cat([rows_NT, sequence_N1], dim=1))
         if self._is_native:
             features_NF = self._native_features(tokens_BT, completed_PRBT)
-            prefix_K = kept_K // (num_rollouts * batch) * batch + kept_K % batch
+            prefix_K, sequence_K = kept_K // (num_rollouts * batch), kept_K % batch
             if highway is not None:
-                logit_K = highway.logits(features_NF, kept_K, prefix_K)
+                logit_K = highway.logits(features_NF, kept_K, sequence_K * length + prefix_K, sequence_K)
             else:
                 logit_K = self._logits(features_NF if len(kept_K) == len(rows_NT) else features_NF[kept_K])
         else:

@@ -3,9 +3,9 @@
 
 namespace {
 
-// Rows of a chunk: 1.8 MB of differences at most, at the paper's 1,720 features; and so many that the weights, which every
-// chunk reads, are worth it.
-enum : int64_t { MOST = 256, LEAST = 32 };
+// Rows of a chunk: 3.5 MB of differences at most, at the paper's 1,720 features; so many that the weights, which every chunk
+// reads, are worth it; and rows of a run, whose bases build on each other and which stays in one chunk.
+enum : int64_t { MOST = 512, LEAST = 32, RUN = 256 };
 
 // Rows in the order in which they are worked off, and where chunks of at most MOST of them begin. The rows of a group
 // follow their base.
@@ -14,31 +14,35 @@ struct Chunks {
     std::vector<int64_t> first;
 };
 
-// Rows row[i]; those of equal group[i] adjoin.
+// Rows row[i]; those of equal group[i] adjoin, and so do groups of equal run[i]. Group and run may be null: all differ then.
+// Where runs and groups that are too long are cut depends on themselves alone, so that the logits do not depend on threads.
 Chunks in_chunks(int64_t threads, const float* features, int64_t num_features, int64_t count, const int64_t* row,
-                 const int64_t* group, float* logit) {
-    std::vector<int64_t> begins;  // of groups, of which none is too large for a chunk
-    int64_t num_rows = count;
-    for (int64_t i = 0; i < count; i++) {
-        const bool begins_here = !i || !group || group[i] != group[i - 1] || i - begins.back() == MOST - 1;
-        if (begins_here) begins.push_back(i);
-        num_rows += !begins_here && i - begins.back() == 1;  // two rows have a base
-    }
-    begins.push_back(count);
+                 const int64_t* group, const int64_t* run, float* logit) {
     Chunks chunks;
+    std::vector<HighwayRow>& rows = chunks.rows;
+    std::vector<int64_t> runs;  // where they begin
+    int64_t leader = -1;        // of the group before
+    for (int64_t begin = 0, end; begin < count; begin = end) {
+        for (end = begin + 1; group && end < count && group[end] == group[begin] && end - begin < RUN - 1;) end++;
+        const int64_t size = end - begin, has_base = size > 1, here = static_cast<int64_t>(rows.size());
+        const bool goes_on = begin && run && run[begin] == run[begin - 1] && here + has_base + size - runs.back() <= RUN;
+        if (!goes_on) runs.push_back(here), leader = -1;
+        if (has_base) rows.push_back({nullptr, leader, size, nullptr});
+        for (int64_t i = begin; i < end; i++)
+            rows.push_back({features + row[i] * num_features, has_base ? here : leader, has_base ? -1 : 0, logit + i});
+        leader = here;
+    }
+    const int64_t num_rows = static_cast<int64_t>(rows.size());
+    runs.push_back(num_rows);
     int64_t num_chunks = rounded_up((num_rows + MOST - 1) / MOST, threads);  // about as many for one thread as for another
     if (num_chunks > (num_rows + LEAST - 1) / LEAST) num_chunks = (num_rows + LEAST - 1) / LEAST;
-    for (size_t g = 0; g + 1 < begins.size(); g++) {
-        const int64_t size = begins[g + 1] - begins[g], here = static_cast<int64_t>(chunks.rows.size());
-        const int64_t filled = chunks.first.empty() ? MOST : here - chunks.first.back();
-        const bool has_base = size > 1, is_full = filled + size + has_base > MOST || filled * num_chunks >= num_rows;
-        if (is_full) chunks.first.push_back(here);
-        const int64_t base = has_base ? here - chunks.first.back() : -1;
-        if (has_base) chunks.rows.push_back({nullptr, -1, nullptr});
-        for (int64_t i = begins[g]; i < begins[g + 1]; i++)
-            chunks.rows.push_back({features + row[i] * num_features, base, logit + i});
+    for (size_t r = 0; r + 1 < runs.size(); r++) {
+        const int64_t filled = chunks.first.empty() ? MOST : runs[r] - chunks.first.back();
+        if (filled + runs[r + 1] - runs[r] > MOST || filled * num_chunks >= num_rows) chunks.first.push_back(runs[r]);
+        for (int64_t n = runs[r]; n < runs[r + 1]; n++)
+            if (rows[n].base >= 0) rows[n].base -= chunks.first.back();
     }
-    chunks.first.push_back(static_cast<int64_t>(chunks.rows.size()));
+    chunks.first.push_back(num_rows);
     return chunks;
 }
 
@@ -90,17 +94,17 @@ RLGAN_EXPORT void rlgan_pack_highway(int64_t threads, int64_t num_features, cons
     });
 }
 
-// features [N, F] through a packed highway layer and a linear output -> logit [count] of rows row[count]. Rows whose
-// group is equal adjoin; where group is null, all are of another.
+// features [N, F] through a packed highway layer and a linear output -> logit [count] of rows row[count]. Rows of
+// equal group adjoin, as do groups of equal run; where these are null, all are of another.
 RLGAN_EXPORT void rlgan_highway(int64_t threads, const float* features, int64_t num_features, int64_t count,
-                                const int64_t* row, const int64_t* group, const float* packed, float offset,
+                                const int64_t* row, const int64_t* group, const int64_t* run, const float* packed, float offset,
                                 float* logit) {
     if (count < 1) return;
     if (threads < 1) threads = 1;
     const int64_t F = num_features, width = rounded_up(F, kernels().highway_columns);
     const float* biases = packed + 2 * width * F;
     const HighwayLayer layer = {F, packed, biases, biases + width, biases + 2 * width, offset};
-    Chunks chunks = in_chunks(threads, features, F, count, row, group, logit);
+    Chunks chunks = in_chunks(threads, features, F, count, row, group, run, logit);
     struct Memory {
         std::vector<float> bases;
         std::vector<float> differences;
@@ -110,7 +114,7 @@ RLGAN_EXPORT void rlgan_highway(int64_t threads, const float* features, int64_t 
         HighwayRow* rows = &chunks.rows[chunks.first[i]];
         const int64_t size = chunks.first[i + 1] - chunks.first[i];
         int64_t num_bases = 0;
-        for (int64_t n = 0; n < size; n++) num_bases += rows[n].x == nullptr;
+        for (int64_t n = 0; n < size; n++) num_bases += rows[n].followers > 0;
         memories[thread].bases.resize(num_bases * F);
         memories[thread].differences.resize(size * F);
         kernels().fill_bases(rows, size, F, memories[thread].bases.data());

@@ -1,8 +1,8 @@
 // The highway layer and the output layer of SeqGAN's text CNN, without gradient. Included once for each instruction set.
 //
 // W x = W base + W (x - base): rollouts of one prefix have most of their features in common, so a row is worked off as the
-// list of its differences from a base, and costs as much as it has of them. A base is a row like others whose own base is
-// zero. Differences are ordered by pieces of the depth: a piece of the weights stays in the first cache for all rows.
+// list of its differences from a base, and costs as much as it has of them. A base is a row like others, whose own base is
+// that of the prefix before it, or zero. Differences are ordered by pieces of the depth: a piece of the weights stays in the first cache for all rows.
 //
 // F features, N rows
 
@@ -18,21 +18,33 @@ RLGAN_INLINE int64_t depth_of(int64_t num_features, int64_t p) {
     return num_features - p * DEPTH < DEPTH ? num_features - p * DEPTH : DEPTH;
 }
 
-// Gives every row without features, which the rows of its group follow, the smallest of each of theirs: what the windows of
-// their prefix have, but for features that all of them exceed. It is finite where one of them is: what is not must stay in
-// its row.
+RLGAN_INLINE bool is_finite(const float* x, int64_t count) {
+    Vec bad{};
+    for (int64_t i = 0; i < count; i += LANES) {
+        const Vec here = load_some(x + i, count - i);
+        bad += here - here;
+    }
+    return sum(bad) == 0;
+}
+
+// Gives every base the smallest of each feature of its followers: what the windows of their prefix have, but for features
+// that all of them exceed. It is finite where one of them is: what is not must stay in its row, and so a group that has
+// nothing finite at one place is no base for the next.
 static void fill_bases(HighwayRow* rows, int64_t count, int64_t num_features, float* base) {
     for (int64_t n = 0; n < count; n++) {
-        if (rows[n].x) continue;
-        memcpy(base, rows[n + 1].x, num_features * sizeof(float));
-        for (int64_t m = n + 2; m < count && rows[m].base == n; m++)
-            for (int64_t i = 0; i < num_features; i += LANES) {
-                const Vec x = load_some(rows[m].x + i, num_features - i), least = load_some(base + i, num_features - i);
-                const IntVec is_better = ((x < least) & (x > splat(-INFINITY))) | (least - least != Vec{});
-                store_some(base + i, is_better ? x : least, num_features - i);
-            }
-        rows[n].x = base;
-        base += num_features;
+        if (rows[n].followers > 0) {
+            memcpy(base, rows[n + 1].x, num_features * sizeof(float));
+            for (int64_t m = n + 2; m <= n + rows[n].followers; m++)
+                for (int64_t i = 0; i < num_features; i += LANES) {
+                    const Vec x = load_some(rows[m].x + i, num_features - i), least = load_some(base + i, num_features - i);
+                    const IntVec is_better = ((x < least) & (x > splat(-INFINITY))) | (least - least != Vec{});
+                    store_some(base + i, is_better ? x : least, num_features - i);
+                }
+            rows[n].x = base;
+            base += num_features;
+        }
+        const bool is_linked = rows[n].followers >= 0 && rows[n].base >= 0;
+        if (is_linked && !is_finite(rows[rows[n].base].x, num_features)) rows[n].base = -1;
     }
 }
 

@@ -48,9 +48,10 @@ struct HighwayLayer {    // all is filled with zeros up to a multiple of a tile'
 };
 
 struct HighwayRow {
-    const float* x;  // [F]; null for a base that is still to be filled
-    int64_t base;    // place in its chunk of an earlier row that has what they have in common, or -1
-    float* logit;    // null where only others need the row
+    const float* x;     // [F]; null for a base that is still to be filled
+    int64_t base;       // place in its chunk of an earlier row that has what they have in common, or -1
+    int64_t followers;  // rows after a base that it is filled from, 0 for a row alone in its group, -1 for a follower
+    float* logit;       // null for a base
 };
 
 struct MaxConvolution {  // one window, for training; S sequences of which `sequences` are not filling

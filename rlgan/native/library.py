@@ -28,7 +28,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     ),
     "rlgan_highway_size": (_INT, [_INT]),
     "rlgan_pack_highway": (None, [_INT, _INT, *[_POINTER] * 6]),
-    "rlgan_highway": (None, [_INT, _POINTER, *[_INT] * 2, *[_POINTER] * 3, _FLOAT, _POINTER]),
+    "rlgan_highway": (None, [_INT, _POINTER, *[_INT] * 2, *[_POINTER] * 4, _FLOAT, _POINTER]),
     "rlgan_width": (_INT, []),
     "rlgan_height": (_INT, []),
     "rlgan_max_features": (_INT, [_INT, _POINTER, *[_INT] * 3, *[_POINTER] * 5, *[_INT] * 2, *[_POINTER] * 2]),

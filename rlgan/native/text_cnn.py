@@ -103,7 +103,13 @@ class HighwayOutput:
         addresses = [t.data_ptr() for t in (*given, self._packed)]
         library.rlgan_pack_highway(torch.get_num_threads(), width, *addresses)
 
-    def logits(self, features_NF: Tensor, row_K: Tensor | None = None, group_K: Tensor | None = None) -> Tensor:
+    def logits(
+        self,
+        features_NF: Tensor,
+        row_K: Tensor | None = None,
+        group_K: Tensor | None = None,
+        run_K: Tensor | None = None,
+    ) -> Tensor:
         """The logits of rows of features.
 
         Args:
@@ -111,6 +117,9 @@ class HighwayOutput:
             row_K: [K] int64 rows in [0, N); None stands for all.
             group_K: [K] int64, the group of each row: rows of one group are multiplied as their differences from what
                 they have in common, which saves more the more that is. None: they have nothing in common.
+            run_K: [K] int64, the run of each row, the same for all rows of a group: what a group has in common is
+                multiplied as its difference from that of the group of the next lower number in its run. None: every
+                group is a run.
 
         Returns:
             [K] float, of the rows in their order.
@@ -129,21 +138,19 @@ class HighwayOutput:
         row_K = torch.arange(count) if row_K is None else checked_ids("row_K", row_K, len(row_K))
         if len(row_K) and not 0 <= int(row_K.min()) <= int(row_K.max()) < count:
             raise IndexError(f"rows must be in [0, {count}); got {int(row_K.min())} to {int(row_K.max())}.")
-        if group_K is None:
-            return self._in_order(features_NF, row_K, None)
         order_K = row_K.argsort(stable=True)
-        order_K = order_K[checked_ids("group_K", group_K, len(row_K))[order_K].argsort(stable=True)]
-        logit_K = torch.empty(len(row_K))
-        logit_K[order_K] = self._in_order(features_NF, row_K[order_K], group_K.to(torch.int64)[order_K])
-        return logit_K
-
-    def _in_order(self, features_NF: Tensor, row_K: Tensor, group_K: Tensor | None) -> Tensor:
-        """[K] logits of rows of which those of one group adjoin."""
+        keys = []
+        for name, key_K in (("group_K", group_K), ("run_K", run_K)):
+            keys.append(None if key_K is None else checked_ids(name, key_K, len(row_K)))
+            order_K = order_K if keys[-1] is None else order_K[keys[-1][order_K].argsort(stable=True)]
+        given = [row_K[order_K], *(None if key_K is None else key_K[order_K] for key_K in keys)]
+        sorted_K, logit_K = torch.empty(len(row_K)), torch.empty(len(row_K))
         library = native_library()
         assert library is not None
-        logit_K = torch.empty(len(row_K))
         library.rlgan_highway(
-            torch.get_num_threads(), features_NF.data_ptr(), self._num_features, len(row_K), row_K.data_ptr(),
-            None if group_K is None else group_K.data_ptr(), self._packed.data_ptr(), self._offset, logit_K.data_ptr(),
+            torch.get_num_threads(), features_NF.data_ptr(), self._num_features, len(row_K),
+            *(None if t is None else t.data_ptr() for t in given), self._packed.data_ptr(), self._offset,
+            sorted_K.data_ptr(),
         )  # fmt: skip
+        logit_K[order_K] = sorted_K
         return logit_K

@@ -63,6 +63,8 @@ def test_rows_of_groups(width: int, share: float) -> None:
     row_K = torch.cat([row_K.flip(0), row_K[:1]])  # in another order, not all, one twice
     logit_K = layers.native(features_NF, row_K, group_N[row_K])
     assert torch.allclose(logit_K.double(), layers.exact(features_NF)[row_K], rtol=1e-5, atol=1e-5)
+    logit_K = layers.native(features_NF, row_K, group_N[row_K], group_N[row_K] // 4)
+    assert torch.allclose(logit_K.double(), layers.exact(features_NF)[row_K], rtol=1e-5, atol=1e-5)
     assert torch.allclose(layers.native(features_NF).double(), layers.exact(features_NF), rtol=1e-5, atol=1e-5)
 
 
@@ -85,7 +87,7 @@ def test_any_number_of_threads_gives_the_same(monkeypatch: pytest.MonkeyPatch) -
     results = []
     for threads in (1, 2, 3, 7, 64):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        results.append(layers.native(features_NF, torch.arange(len(group_N)), group_N))
+        results.append(layers.native(features_NF, torch.arange(len(group_N)), group_N, group_N // 4))
     assert all(torch.equal(results[0], other) for other in results[1:])
 
 
@@ -107,8 +109,9 @@ def test_what_is_not_finite_stays_in_its_row(bad: float, place: int) -> None:
 def test_what_no_row_of_a_group_has_finite_is_in_all() -> None:
     layers, (features_NF, group_N) = Layers(70), groups_of_rows(70, 0.3)
     features_NF[group_N == 2, 33] = torch.nan
-    logit_N = layers.native(features_NF, torch.arange(len(group_N)), group_N)
-    assert torch.equal(logit_N.isnan(), group_N == 2)
+    for run_N in (group_N, torch.zeros_like(group_N)):  # in the second all groups build on the one before
+        logit_N = layers.native(features_NF, torch.arange(len(group_N)), group_N, run_N)
+        assert torch.equal(logit_N.isnan(), group_N == 2)
 
 
 def test_a_row_that_is_not_there_is_refused() -> None:
@@ -159,9 +162,11 @@ def test_equal_completions_of_a_sequence_are_evaluated_once(
     net, (tokens_BT, completed_PRBT) = small_net(pooling=pooling, highway=highway), repetitive_completions()
     rows, real = [], text_cnn.HighwayOutput.logits
 
-    def logits(self: text_cnn.HighwayOutput, features_NF: Tensor, row_K: Tensor, group_K: Tensor) -> Tensor:
+    def logits(self: text_cnn.HighwayOutput, features_NF: Tensor, *given: Tensor) -> Tensor:
+        row_K, group_K, run_K = given
         rows.extend(zip(row_K.tolist(), group_K.tolist(), strict=True))
-        return real(self, features_NF, row_K, group_K)
+        assert torch.equal(run_K, row_K % 8), "the sequence"
+        return real(self, features_NF, *given)
 
     monkeypatch.setattr(text_cnn.HighwayOutput, "logits", logits)
     logit_PRB, logit_B = net.completion_logits(tokens_BT, completed_PRBT)
