@@ -44,11 +44,20 @@ RLGAN_INLINE float binary_sum(const float* logits, float shift) {
     return sum(total);
 }
 
-// Sum of 2^logit over a block of logits that are all bounded.
-RLGAN_INLINE float bounded_binary_sum(const float* logits) {
-    Vec total{};
-    for (int64_t j = 0; j < BLOCK; j += LANES) total += bounded_power_of_two(load(logits + j));
-    return sum(total);
+// The same without a shift for ROWS rows whose logits are all bounded, and a block that is full: no logit is ever stored.
+RLGAN_INLINE void bounded_binary_sums(const SoftmaxLayer& layer, const float* packed_rows, int64_t block, float (&sums)[ROWS]) {
+    Vec total[ROWS];
+    for (int r = 0; r < ROWS; r++) total[r] = Vec{};
+    for (int64_t column = block * BLOCK; column < (block + 1) * BLOCK; column += PANEL) {
+        Vec acc[ROWS][2];
+        const Vec bias0 = load(layer.bias + column), bias1 = load(layer.bias + column + LANES);
+        RLGAN_UNROLL
+        for (int r = 0; r < ROWS; r++) acc[r][0] = bias0, acc[r][1] = bias1;
+        tile(packed_rows, Packed{}, layer.panels + column * layer.hidden, PANEL, layer.hidden, acc);
+        RLGAN_UNROLL
+        for (int r = 0; r < ROWS; r++) total[r] += bounded_power_of_two(acc[r][0]), total[r] += bounded_power_of_two(acc[r][1]);
+    }
+    for (int r = 0; r < ROWS; r++) sums[r] = sum(total[r]);
 }
 
 // Whether no logit of the row is beyond 86, so that its power needs no shift. False where it or a weight is no number.
@@ -116,15 +125,21 @@ static int64_t sample_rows(const SoftmaxLayer& layer, const LogitBound& bound, c
         for (int64_t r = 0; r < count; r++) bounded[r] = is_bounded(bound, hidden + (first + r) * depth, depth);
         for (int64_t g = 0; g < blocks; g++) {  // the weights of a block stay in the first cache for all tiles
             for (int64_t tile = 0; tile < count; tile += ROWS) {
+                const int64_t stop = count - tile < ROWS ? count : tile + ROWS;
+                bool all_bounded = g < full_blocks;
+                for (int64_t r = tile; r < stop; r++) all_bounded = all_bounded && bounded[r];
+                if (all_bounded) {
+                    float sums[ROWS];
+                    bounded_binary_sums(layer, packed + tile * depth, g, sums);
+                    for (int64_t r = tile; r < stop; r++) shift[r * blocks + g] = 0, weight[r * blocks + g] = sums[r - tile];
+                    continue;
+                }
                 block_logits(layer, packed + tile * depth, g, logits);
-                for (int64_t r = tile; r < count && r < tile + ROWS; r++) {
+                for (int64_t r = tile; r < stop; r++) {
                     const float* row = logits + (r - tile) * BLOCK;
                     const float most = bounded[r] ? 0 : block_largest(row);
                     shift[r * blocks + g] = most;
-                    if (bounded[r] && g < full_blocks)
-                        weight[r * blocks + g] = bounded_binary_sum(row);
-                    else
-                        weight[r * blocks + g] = most == -INFINITY ? empty_sum(row) : binary_sum(row, most);
+                    weight[r * blocks + g] = most == -INFINITY ? empty_sum(row) : binary_sum(row, most);
                 }
             }
         }
