@@ -203,8 +203,8 @@ def report_exactness(work: Work) -> None:
         rows.append([name.replace("float", "naive, float"), *(f"{error:.1e}" for error in errors)])
     table(["largest relative difference of D", "to naive, float64", "to naive, float32"], rows)
     rows_NT = torch.cat([work.completed_PRBT.reshape(-1, work.setting.length), work.tokens_BT])
-    distinct = len(distinct_rows(rows_NT)[0])
-    print(f"rows that differ, each evaluated once: {distinct:,} of {len(rows_NT):,}")
+    distinct = len(distinct_rows(rows_NT, num_sequences=len(work.tokens_BT))[0])
+    print(f"rows of a sequence that differ, each evaluated once: {distinct:,} of {len(rows_NT):,}")
     print(f"features of a completion that its prefix does not share: {differing_share(work):.1%}\n")
 
 

@@ -161,8 +161,7 @@ class TextCNN(nn.Module):
         """[M, B] logits of completions and, last, of their sequences; no features outlive the call."""
         _, num_rollouts, batch, length = completed_PRBT.shape
         rows_NT = torch.cat([completed_PRBT.reshape(-1, length), tokens_BT])
-        sequence_N1 = torch.arange(batch, device=rows_NT.device).repeat(len(rows_NT) // batch)[:, None]
-        kept_K, place_N = distinct_rows(torch.cat([rows_NT, sequence_N1], dim=1))
+        kept_K, place_N = distinct_rows(rows_NT, num_sequences=batch)
         if self._is_native:
             features_NF = self._native_features(tokens_BT, completed_PRBT)
             prefix_K, sequence_K = kept_K // (num_rollouts * batch), kept_K % batch
@@ -248,17 +247,20 @@ class Highway(nn.Module):
         return features_BF + gate_BF * (F.relu(self.transform(features_BF)) - features_BF)
 
 
-def distinct_rows(rows_NT: Tensor) -> tuple[Tensor, Tensor]:
+def distinct_rows(rows_NT: Tensor, num_sequences: int = 1) -> tuple[Tensor, Tensor]:
     """Which rows stand for all: rollouts of a long or confident prefix repeat each other.
 
     Rows are compared by a 64-bit hash, and rows of equal hash by their tokens.
 
     Args:
         rows_NT: [N, T] int64 or int32 ids.
+        num_sequences: B; row n belongs to sequence n % B, and only rows of one sequence are compared.
 
     Returns:
         [K] rows that differ from each other, and [N] the place among them of each row's equal.
     """
+    sequence_N1 = torch.arange(len(rows_NT), device=rows_NT.device)[:, None] % num_sequences
+    rows_NT = torch.cat([rows_NT, sequence_N1], dim=1)
     powers_T = torch.full_like(rows_NT[0], 0x1E3779B97F4A7C15, dtype=torch.int64).cumprod(dim=0)  # modulo 2**64
     _, place_N = (rows_NT * powers_T).sum(dim=1).unique(return_inverse=True)
     row_N = torch.arange(len(rows_NT), device=rows_NT.device)

@@ -46,17 +46,6 @@ Chunks in_chunks(int64_t threads, const float* features, int64_t num_features, i
     return chunks;
 }
 
-bool all_finite(const float* x, int64_t count) {
-    int32_t most = 0;
-    for (int64_t i = 0; i < count; i++) {
-        int32_t bits;
-        memcpy(&bits, x + i, sizeof(bits));
-        bits &= 0x7fffffff;
-        most = bits > most ? bits : most;
-    }
-    return most < 0x7f800000;
-}
-
 }  // namespace
 
 // The floats of a packed layer: tiles [F / columns][F][gate or transform][columns], then both biases and the output, each
@@ -87,8 +76,8 @@ RLGAN_EXPORT void rlgan_pack_highway(int64_t threads, int64_t num_features, cons
         }
         for (int64_t j = 0; j < columns; j++) {
             const int64_t at = column + j;
-            biases[at] = j >= here ? 0 : all_finite(gate + at * F, F) ? gate_bias[at] : NAN;
-            biases[width + at] = j >= here ? 0 : all_finite(transform + at * F, F) ? transform_bias[at] : NAN;
+            biases[at] = j >= here ? 0 : kernels().is_finite(gate + at * F, F) ? gate_bias[at] : NAN;
+            biases[width + at] = j >= here ? 0 : kernels().is_finite(transform + at * F, F) ? transform_bias[at] : NAN;
             biases[2 * width + at] = j >= here ? 0 : output[at];
         }
     });

@@ -18,7 +18,8 @@ RLGAN_INLINE int64_t depth_of(int64_t num_features, int64_t p) {
     return num_features - p * DEPTH < DEPTH ? num_features - p * DEPTH : DEPTH;
 }
 
-RLGAN_INLINE bool is_finite(const float* x, int64_t count) {
+// Whether all are finite.
+static bool is_finite(const float* x, int64_t count) {
     Vec bad{};
     for (int64_t i = 0; i < count; i += LANES) {
         const Vec here = load_some(x + i, count - i);

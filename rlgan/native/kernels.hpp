@@ -20,6 +20,7 @@ static const Kernels kernels = {
     gradient_blocks,
     lstm_rows,
     convolution_part,
+    is_finite,
     fill_bases,
     highway_rows,
     max_convolution,

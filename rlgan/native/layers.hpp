@@ -82,6 +82,7 @@ struct Kernels {
     void (*lstm_rows)(const LstmLayer&, const int64_t* token, const float* hidden, const float* cell, int64_t begin,
                       int64_t end, float* new_hidden, float* new_cell);
     void (*convolution_part)(const ConvolutionPart&, float* table);
+    bool (*is_finite)(const float* x, int64_t count);
     void (*fill_bases)(HighwayRow* rows, int64_t count, int64_t num_features, float* bases);
     void (*highway_rows)(const HighwayLayer&, const HighwayRow* rows, int64_t count, float* differences);
     void (*max_convolution)(const MaxConvolution&, int64_t begin, int64_t end);

@@ -5,15 +5,19 @@
 
 enum : int64_t { CHUNK = 8 * ROWS, DRAWN_ROWS = 4 * ROWS };
 
+// Logits of PANEL tokens from `column` on for ROWS rows.
+RLGAN_INLINE void logit_tile(const SoftmaxLayer& layer, const float* packed_rows, int64_t column, Vec (&acc)[ROWS][2]) {
+    const Vec bias0 = load(layer.bias + column), bias1 = load(layer.bias + column + LANES);
+    RLGAN_UNROLL
+    for (int r = 0; r < ROWS; r++) acc[r][0] = bias0, acc[r][1] = bias1;
+    if (column < layer.vocab) tile(packed_rows, Packed{}, layer.panels + column * layer.hidden, PANEL, layer.hidden, acc);
+}
+
 // Logits of one block for ROWS rows: out[r * BLOCK + v].
 RLGAN_INLINE void block_logits(const SoftmaxLayer& layer, const float* packed_rows, int64_t block, float* out) {
     for (int64_t j = 0; j < BLOCK; j += PANEL) {
-        const int64_t column = block * BLOCK + j;
-        const bool is_inside = column < layer.vocab;
         Vec acc[ROWS][2];
-        const Vec bias0 = load(layer.bias + column), bias1 = load(layer.bias + column + LANES);
-        for (int r = 0; r < ROWS; r++) acc[r][0] = bias0, acc[r][1] = bias1;
-        if (is_inside) tile(packed_rows, Packed{}, layer.panels + column * layer.hidden, PANEL, layer.hidden, acc);
+        logit_tile(layer, packed_rows, block * BLOCK + j, acc);
         for (int r = 0; r < ROWS; r++) store(out + r * BLOCK + j, acc[r][0]), store(out + r * BLOCK + j + LANES, acc[r][1]);
     }
 }
@@ -50,10 +54,7 @@ RLGAN_INLINE void bounded_binary_sums(const SoftmaxLayer& layer, const float* pa
     for (int r = 0; r < ROWS; r++) total[r] = Vec{};
     for (int64_t column = block * BLOCK; column < (block + 1) * BLOCK; column += PANEL) {
         Vec acc[ROWS][2];
-        const Vec bias0 = load(layer.bias + column), bias1 = load(layer.bias + column + LANES);
-        RLGAN_UNROLL
-        for (int r = 0; r < ROWS; r++) acc[r][0] = bias0, acc[r][1] = bias1;
-        tile(packed_rows, Packed{}, layer.panels + column * layer.hidden, PANEL, layer.hidden, acc);
+        logit_tile(layer, packed_rows, column, acc);
         RLGAN_UNROLL
         for (int r = 0; r < ROWS; r++) total[r] += bounded_power_of_two(acc[r][0]), total[r] += bounded_power_of_two(acc[r][1]);
     }

@@ -138,19 +138,26 @@ class HighwayOutput:
         row_K = torch.arange(count) if row_K is None else checked_ids("row_K", row_K, len(row_K))
         if len(row_K) and not 0 <= int(row_K.min()) <= int(row_K.max()) < count:
             raise IndexError(f"rows must be in [0, {count}); got {int(row_K.min())} to {int(row_K.max())}.")
+        keys = [
+            None if key_K is None else checked_ids(name, key_K, len(row_K))
+            for name, key_K in (("group_K", group_K), ("run_K", run_K))
+        ]
         order_K = row_K.argsort(stable=True)
-        keys = []
-        for name, key_K in (("group_K", group_K), ("run_K", run_K)):
-            keys.append(None if key_K is None else checked_ids(name, key_K, len(row_K)))
-            order_K = order_K if keys[-1] is None else order_K[keys[-1][order_K].argsort(stable=True)]
-        given = [row_K[order_K], *(None if key_K is None else key_K[order_K] for key_K in keys)]
-        sorted_K, logit_K = torch.empty(len(row_K)), torch.empty(len(row_K))
+        for key_K in keys:
+            order_K = order_K if key_K is None else order_K[key_K[order_K].argsort(stable=True)]
+        logit_K = torch.empty(len(row_K))
+        group_K, run_K = (None if key_K is None else key_K[order_K] for key_K in keys)
+        logit_K[order_K] = self._in_order(features_NF, row_K[order_K], group_K, run_K)
+        return logit_K
+
+    def _in_order(self, features_NF: Tensor, row_K: Tensor, group_K: Tensor | None, run_K: Tensor | None) -> Tensor:
+        """[K] logits of rows of which those of one group adjoin, as do the groups of one run."""
         library = native_library()
         assert library is not None
+        logit_K = torch.empty(len(row_K))
         library.rlgan_highway(
-            torch.get_num_threads(), features_NF.data_ptr(), self._num_features, len(row_K),
-            *(None if t is None else t.data_ptr() for t in given), self._packed.data_ptr(), self._offset,
-            sorted_K.data_ptr(),
+            torch.get_num_threads(), features_NF.data_ptr(), self._num_features, len(row_K), row_K.data_ptr(),
+            *(None if key_K is None else key_K.data_ptr() for key_K in (group_K, run_K)), self._packed.data_ptr(),
+            self._offset, logit_K.data_ptr(),
         )  # fmt: skip
-        logit_K[order_K] = sorted_K
         return logit_K

@@ -15,7 +15,7 @@ from rlgan.native.library import INSTRUCTION_SETS
 from rlgan.types import TokenSpace
 from tests.native_core import use_path
 
-SIZES = (1, 2, 16, 16, 1, 1, 3, 255, 256, 600, 5)  # of groups; a chunk of the core has 256 rows
+SIZES = (1, 2, 16, 16, 1, 1, 3, 255, 256, 600, 5)  # of groups; a run of the core has 256 rows
 
 
 @pytest.fixture(params=INSTRUCTION_SETS, autouse=True)
